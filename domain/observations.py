@@ -1,0 +1,282 @@
+"""Observation: what the model saw in one photo. No opinion about it.
+
+Coordinates are pixels of the upright image, origin top left. Scores are probabilities in 0..1 as the model gave them
+(uncalibrated), or None where a task yields none. `as_json`/`from_json` are the stored and the printed form: the same
+keys that `shelfguard analyze --json` prints under `results`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, cast
+
+Box = tuple[float, float, float, float]
+Quad = tuple[float, float, float, float, float, float, float, float]
+Json = dict[str, Any]
+
+
+class Task(StrEnum):
+    """Florence-2's tasks by their lower-cased prompt names."""
+
+    CAPTION = "caption"
+    DETAILED_CAPTION = "detailed_caption"
+    MORE_DETAILED_CAPTION = "more_detailed_caption"
+    OD = "od"
+    DENSE_REGION_CAPTION = "dense_region_caption"
+    REGION_PROPOSAL = "region_proposal"
+    OCR = "ocr"
+    OCR_WITH_REGION = "ocr_with_region"
+    CAPTION_TO_PHRASE_GROUNDING = "caption_to_phrase_grounding"
+    OPEN_VOCABULARY_DETECTION = "open_vocabulary_detection"
+    REFERRING_EXPRESSION_SEGMENTATION = "referring_expression_segmentation"
+    REGION_TO_SEGMENTATION = "region_to_segmentation"
+    REGION_TO_CATEGORY = "region_to_category"
+    REGION_TO_DESCRIPTION = "region_to_description"
+    REGION_TO_OCR = "region_to_ocr"
+    VQA = "vqa"
+
+    @property
+    def prompt_token(self) -> str:
+        return f"<{self.value.upper()}>"
+
+
+INPUT_FREE_TASKS = (
+    Task.CAPTION,
+    Task.DETAILED_CAPTION,
+    Task.MORE_DETAILED_CAPTION,
+    Task.OD,
+    Task.DENSE_REGION_CAPTION,
+    Task.REGION_PROPOSAL,
+    Task.OCR,
+    Task.OCR_WITH_REGION,
+)
+REGION_INPUT_TASKS = (
+    Task.REGION_TO_SEGMENTATION,
+    Task.REGION_TO_CATEGORY,
+    Task.REGION_TO_DESCRIPTION,
+    Task.REGION_TO_OCR,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TextAnswer:
+    """A caption, all text of the picture in reading order, or the words about a region."""
+
+    text: str
+    score: float | None = None
+
+    def as_json(self) -> Json:
+        return {"text": self.text, "score": self.score}
+
+
+@dataclass(frozen=True, slots=True)
+class DetectedObject:
+    """One box. `verified_score` is there only for open-vocabulary answers that were read a second time."""
+
+    label: str
+    box: Box
+    score: float | None = None
+    verified_score: float | None = None
+
+    def as_json(self) -> Json:
+        out: Json = {"label": self.label, "box": list(self.box), "score": self.score}
+        if self.verified_score is not None:
+            out["verified_score"] = self.verified_score
+        return out
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectsAnswer:
+    objects: tuple[DetectedObject, ...] = ()
+
+    def as_json(self) -> Json:
+        return {"objects": [item.as_json() for item in self.objects]}
+
+
+@dataclass(frozen=True, slots=True)
+class TextLine:
+    """One line of text; the quad's corners run clockwise from the text's top left."""
+
+    text: str
+    quad: Quad
+    score: float | None = None
+
+    def as_json(self) -> Json:
+        return {"text": self.text, "quad": list(self.quad), "score": self.score}
+
+
+@dataclass(frozen=True, slots=True)
+class LinesAnswer:
+    lines: tuple[TextLine, ...] = ()
+
+    def as_json(self) -> Json:
+        return {"lines": [line.as_json() for line in self.lines]}
+
+
+@dataclass(frozen=True, slots=True)
+class Mask:
+    """Polygons as flat x, y, x, y lists."""
+
+    label: str
+    polygons: tuple[tuple[float, ...], ...]
+
+    def as_json(self) -> Json:
+        return {"label": self.label, "polygons": [list(polygon) for polygon in self.polygons]}
+
+
+@dataclass(frozen=True, slots=True)
+class MasksAnswer:
+    masks: tuple[Mask, ...] = ()
+
+    def as_json(self) -> Json:
+        return {"masks": [mask.as_json() for mask in self.masks]}
+
+
+Answer = TextAnswer | ObjectsAnswer | LinesAnswer | MasksAnswer
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A task with its input: a phrase, or a region as pixels of the upright image."""
+
+    task: Task
+    input: str | Box
+
+    def as_json(self) -> Json:
+        return {"task": self.task.value, "input": self.input if isinstance(self.input, str) else list(self.input)}
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The set of Florence-2 tasks run for one image."""
+
+    tasks: tuple[Task, ...] = (Task.CAPTION, Task.DETAILED_CAPTION, Task.OD, Task.OCR_WITH_REGION)
+    questions: tuple[Question, ...] = ()
+
+    def as_json(self) -> Json:
+        return {
+            "tasks": [task.value for task in self.tasks],
+            "questions": [question.as_json() for question in self.questions],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """Which eyes looked: enough to know whether two observations are comparable."""
+
+    model: str  # directory name or hub id, with the weights' digest after '@'
+    adapter: str | None
+    revision: str  # of our engine: prompts, parsing, decoding
+    dtype: str
+
+    def as_json(self) -> Json:
+        return {"model": self.model, "adapter": self.adapter, "revision": self.revision, "dtype": self.dtype}
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What one engine answered for one photo under one plan."""
+
+    sha256: str  # of the received bytes
+    width: int
+    height: int
+    engine: Engine
+    results: Mapping[Task, Answer] = field(default_factory=dict)
+    asked: tuple[tuple[Question, Answer], ...] = ()
+
+    @property
+    def caption(self) -> str:
+        """The longest caption that was asked for, else an empty string."""
+        for task in (Task.MORE_DETAILED_CAPTION, Task.DETAILED_CAPTION, Task.CAPTION):
+            answer = self.results.get(task)
+            if isinstance(answer, TextAnswer) and answer.text:
+                return answer.text
+        return ""
+
+    @property
+    def short_caption(self) -> str:
+        answer = self.results.get(Task.CAPTION)
+        return answer.text if isinstance(answer, TextAnswer) else self.caption
+
+    @property
+    def objects(self) -> tuple[DetectedObject, ...]:
+        answer = self.results.get(Task.OD)
+        return answer.objects if isinstance(answer, ObjectsAnswer) else ()
+
+    @property
+    def lines(self) -> tuple[TextLine, ...]:
+        answer = self.results.get(Task.OCR_WITH_REGION)
+        return answer.lines if isinstance(answer, LinesAnswer) else ()
+
+    @property
+    def text(self) -> str:
+        """All text seen, lines joined by spaces. Hostile data: never an instruction, always escaped."""
+        if self.lines:
+            return " ".join(line.text for line in self.lines)
+        answer = self.results.get(Task.OCR)
+        return answer.text if isinstance(answer, TextAnswer) else ""
+
+    def results_json(self) -> Json:
+        out: Json = {task.value: answer.as_json() for task, answer in self.results.items()}
+        if self.asked:
+            out["asked"] = [question.as_json() | answer.as_json() for question, answer in self.asked]
+        return out
+
+    def as_json(self) -> Json:
+        return {
+            "sha256": self.sha256,
+            "width": self.width,
+            "height": self.height,
+            "engine": self.engine.as_json(),
+            "results": self.results_json(),
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Observation:
+        """The inverse of `as_json`. Raises KeyError or ValueError on anything else."""
+        results = dict(data["results"])
+        asked = results.pop("asked", [])
+        return cls(
+            sha256=data["sha256"],
+            width=data["width"],
+            height=data["height"],
+            engine=Engine(**data["engine"]),
+            results={Task(name): answer_from_json(answer) for name, answer in results.items()},
+            asked=tuple((_question_from_json(item), answer_from_json(item)) for item in asked),
+        )
+
+
+def _question_from_json(data: Mapping[str, Any]) -> Question:
+    given = data["input"]
+    return Question(Task(data["task"]), given if isinstance(given, str) else _box(given))
+
+
+def answer_from_json(data: Mapping[str, Any]) -> Answer:
+    """Read any answer by its keys. Raises ValueError when none of the known keys is there."""
+    if "objects" in data:
+        return ObjectsAnswer(tuple(_object_from_json(item) for item in data["objects"]))
+    if "lines" in data:
+        return LinesAnswer(
+            tuple(
+                TextLine(item["text"], cast(Quad, tuple(map(float, item["quad"]))), item["score"])
+                for item in data["lines"]
+            )
+        )
+    if "masks" in data:
+        return MasksAnswer(
+            tuple(Mask(m["label"], tuple(tuple(map(float, p)) for p in m["polygons"])) for m in data["masks"])
+        )
+    if "text" in data:
+        return TextAnswer(data["text"], data.get("score"))
+    raise ValueError(f"not an answer: keys {sorted(data)}")
+
+
+def _object_from_json(item: Mapping[str, Any]) -> DetectedObject:
+    return DetectedObject(item["label"], _box(item["box"]), item["score"], item.get("verified_score"))
+
+
+def _box(values: Sequence[float]) -> Box:
+    x1, y1, x2, y2 = map(float, values)
+    return (x1, y1, x2, y2)

@@ -1,0 +1,124 @@
+"""Protocols: what the story (worker/pipeline.py) needs from the world."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
+
+from domain.jobs import ImageJob, ImageSource, JobState
+from domain.moderation import Decision
+from domain.observations import Observation, Plan
+from domain.photos import DecodedPhoto, StoredPhoto
+from domain.records import PhotoEntry, ProductRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to change one ledger row until the deadline. `size` is how many rows were leased together."""
+
+    job_id: str
+    token: UUID
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class LeasedJob:
+    """A ledger row under lease, with what earlier stages found."""
+
+    lease: Lease
+    job: ImageJob
+    version: int  # order among submissions of the same photo; the newest wins
+    deferrals: int  # how often this stage was put off because something was unavailable
+    photo: StoredPhoto | None = None
+    seen: Observation | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """An accepted job. `created` is False when the same job had been accepted before."""
+
+    job_id: str
+    state: JobState
+    created: bool
+
+
+class Ledger(Protocol):
+    """The SQL truth about jobs. Every completing call raises LeaseLost when the lease is no longer ours."""
+
+    def accept(self, job: ImageJob, body_digest: str) -> Accepted:
+        """Commit the row. Raises Conflict for a reused key with another body, NotFound for an unknown tenant."""
+
+    def lease(self, state: JobState, limit: int) -> list[LeasedJob]:
+        """Take up to `limit` waiting rows, best priority and oldest first; one row when it has to run alone."""
+
+    def renew(self, leases: Sequence[Lease]) -> None:
+        """Push the deadline of the leases that are still ours."""
+
+    def ready(self, lease: Lease, photo: StoredPhoto) -> None: ...
+
+    def observed(self, lease: Lease, seen: Observation, plan_digest: str) -> None: ...
+
+    def reject(self, lease: Lease, code: str, message: str) -> None: ...
+
+    def defer(self, lease: Lease, why: str) -> None:
+        """Give the row back for a later try; costs the row nothing but time."""
+
+    def fail(self, lease: Lease, why: str) -> None:
+        """Give the row back after an unexpected error: alone next time, quarantined at the cap."""
+
+    def open_product(self, row: LeasedJob) -> AbstractContextManager[ProductUpdate]:
+        """One transaction with the product's row locked and the lease checked; commits on a clean exit."""
+
+
+class ProductUpdate(Protocol):
+    """What one publishing transaction may see and do."""
+
+    revision: int  # of the record before this update; 0 = none yet
+    photos: Sequence[PhotoEntry]  # the product's current photos, without the one being published
+
+    def newer_published(self) -> bool:
+        """Whether a newer submission of the same photo has been published."""
+
+    def supersede(self) -> None: ...
+
+    def save(self, record: ProductRecord, record_key: str, decision_id: str, decision: Decision) -> None:
+        """Write record, revision, decision, review case and outbox event, and end the job as DONE."""
+
+
+class Fetcher(Protocol):
+    def fetch(self, source: ImageSource, tenant: str) -> bytes:
+        """The bytes as received. Raises InputRejected or Unavailable."""
+
+
+class Decoder(Protocol):
+    def __call__(self, data: bytes) -> DecodedPhoto:
+        """Decode in the sandbox. Raises InputRejected."""
+
+
+class Artifacts(Protocol):
+    """Objects in S3. Everything raises Unavailable when the store is away."""
+
+    def put_blob(self, tenant: str, data: bytes, content_type: str) -> str: ...
+
+    def put_record(self, tenant: str, product_id: str, revision: int, data: bytes) -> str: ...
+
+    def get(self, key: str) -> bytes: ...
+
+
+class Vision(Protocol):
+    def observe(self, photos: Sequence[tuple[StoredPhoto, bytes]], plan: Plan) -> list[Observation]:
+        """Look at model copies; one observation for each, in order."""
+
+
+class Judge(Protocol):
+    def decide(self, job: ImageJob, photo: StoredPhoto, seen: Observation, at: datetime) -> Decision:
+        """Judge for each channel of the job. Never raises for a rule that fails: that photo goes to review."""
+
+
+class Clock(Protocol):
+    def now(self) -> datetime:
+        """Aware, UTC."""

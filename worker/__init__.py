@@ -1,0 +1,1 @@
+"""Everything that runs: stages, vision, storage, delivery, web and training."""

@@ -1,0 +1,50 @@
+"""The `shelfguard` command: one sub-command for each thing a person does. `--help` of each is complete.
+
+Heavy imports stay inside the commands, so that `shelfguard --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from domain.errors import ShelfguardError
+from worker.cli import accounts, analyze, jobs, model, operate, policy, system
+
+app = typer.Typer(
+    name="shelfguard",
+    help="Looks at every product photo once: describes it, judges it, writes an enriched product record.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+app.command("analyze")(analyze.analyze)
+app.command("submit")(jobs.submit)
+app.command("job")(jobs.job)
+app.command("up")(system.up)
+app.command("down")(system.down)
+app.command("demo")(system.demo)
+app.command("serve", hidden=True)(system.serve)
+app.command("migrate")(operate.migrate)
+app.command("doctor")(operate.doctor)
+app.command("api")(operate.api)
+app.command("deadletters")(operate.deadletters)
+app.add_typer(operate.worker_app, name="worker")
+app.add_typer(accounts.tenant_app, name="tenant")
+app.add_typer(accounts.token_app, name="token")
+app.add_typer(accounts.webhook_app, name="webhook")
+app.add_typer(policy.policy_app, name="policy")
+app.add_typer(model.model_app, name="model")
+
+
+def main() -> None:
+    """Run a command; an error that Shelfguard raises on purpose is one sentence and exit code 1."""
+    try:
+        app()
+    except ShelfguardError as error:
+        typer.echo(str(error), err=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,168 @@
+"""shelfguard policy: check, test and list the rules photos are judged by."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Column, Table
+
+from domain.errors import PolicyInvalid
+from domain.moderation import Rule
+from worker.policy.engine import Outcome, PolicyEngine
+from worker.policy.loading import LoadedRule, load_policy
+from worker.policy.signals import Item, Signal, registered
+
+policy_app = typer.Typer(help="Check, test and list the rules photos are judged by.", no_args_is_help=True)
+
+PolicyPath = Annotated[
+    Path | None,
+    typer.Argument(
+        help="Policy file, or a directory with policy.yaml. Left out: the starter pack.", show_default=False
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
+
+
+@policy_app.command()
+def check(path: PolicyPath = None, as_json: AsJson = False) -> None:
+    """Read and compile a policy and run its inline tests. Exit 1 with every problem when it is refused."""
+    try:
+        policy = PolicyEngine.load(path).policy
+    except PolicyInvalid as error:
+        _refuse(error, as_json)
+    if as_json:
+        _print_json({"policy": policy.id, "version": policy.version, "rules": len(policy.rules), "problems": []})
+        return
+    typer.echo(f"Policy {policy.id} is in order: {len(policy.rules)} rules, version {policy.version[:12]}.")
+
+
+@policy_app.command("test")
+def run_tests(path: PolicyPath = None, as_json: AsJson = False) -> None:
+    """Run the inline tests of every rule. Exit 1 when one fails or the policy is refused."""
+    try:
+        outcomes = PolicyEngine(load_policy(path)).run_tests()
+    except PolicyInvalid as error:
+        _refuse(error, as_json)
+    failed = [outcome for outcome in outcomes if not outcome.passed]
+    if as_json:
+        _print_json({"passed": len(outcomes) - len(failed), "failed": [_outcome_json(outcome) for outcome in failed]})
+    else:
+        _print_outcomes(outcomes)
+        typer.echo(f"{len(outcomes) - len(failed)} passed, {len(failed)} failed.")
+    if failed:
+        raise typer.Exit(1)
+
+
+@policy_app.command("list")
+def list_rules(
+    path: PolicyPath = None,
+    signals: Annotated[bool, typer.Option("--signals", help="List what rules can read instead.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """List the rules of a policy, or the signals that rules can read."""
+    if signals:
+        _list_signals(as_json)
+        return
+    try:
+        loaded = load_policy(path)
+    except PolicyInvalid as error:
+        _refuse(error, as_json)
+    if as_json:
+        rules = [_rule_json(rule) for rule in loaded.rules]
+        _print_json({"policy": loaded.policy.id, "version": loaded.policy.version, "rules": rules})
+        return
+    table = Table(Column("rule", no_wrap=True), "action", "sev.", "mode", "in force", "channels")
+    for rule in (one.rule for one in loaded.rules):
+        table.add_row(rule.id, rule.action, str(rule.severity), rule.mode, _period(rule), ", ".join(rule.channels))
+    Console().print(table)
+
+
+def _list_signals(as_json: bool) -> None:
+    if as_json:
+        _print_json({"signals": [_signal_json(one) for one in registered().values()]})
+        return
+    table = Table(Column("signal", no_wrap=True), "type", "unit", "µs", "what it is")
+    for one in registered().values():
+        table.add_row(one.name, one.type_name, one.unit, str(one.cost), escape(one.doc))
+        for field in one.type.fields if isinstance(one.type, Item) else ():
+            table.add_row(f"  .{field.name}", field.kind.value, field.unit, "", escape(field.doc))
+    Console().print(table)
+
+
+def _refuse(error: PolicyInvalid, as_json: bool) -> Any:
+    if as_json:
+        _print_json({"problems": list(error.problems)})
+    else:
+        typer.echo("The policy was refused:", err=True)
+        for problem in error.problems:
+            typer.echo(f"  {problem}", err=True)
+    raise typer.Exit(1)
+
+
+def _print_outcomes(outcomes: list[Outcome]) -> None:
+    table = Table(Column("rule", no_wrap=True), "test", "expected", "got", "")
+    for one in outcomes:
+        got = escape(f"{one.got}: {one.error}" if one.error else one.got)
+        table.add_row(one.rule, f"{one.where} #{one.number}", one.expected, got, "ok" if one.passed else "FAILED")
+    Console().print(table)
+
+
+def _outcome_json(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "rule": outcome.rule,
+        "where": outcome.where,
+        "test": outcome.number,
+        "expected": outcome.expected,
+        "got": outcome.got,
+        "error": outcome.error,
+    }
+
+
+def _rule_json(loaded: LoadedRule) -> dict[str, Any]:
+    rule = loaded.rule
+    return {
+        "id": rule.id,
+        "version": rule.version,
+        "policy_code": rule.policy_code,
+        "mode": rule.mode.value,
+        "action": rule.action.value,
+        "severity": rule.severity,
+        "tenants": list(rule.tenants),
+        "channels": list(rule.channels),
+        "effective_from": rule.effective_from.isoformat() if rule.effective_from else None,
+        "effective_to": rule.effective_to.isoformat() if rule.effective_to else None,
+        "message": rule.message,
+        "tests": len(loaded.tests),
+        "where": loaded.where,
+    }
+
+
+def _signal_json(one: Signal) -> dict[str, Any]:
+    fields = one.type.fields if isinstance(one.type, Item) else ()
+    return {
+        "name": one.name,
+        "type": one.type_name,
+        "unit": one.unit,
+        "cost_us": one.cost,
+        "doc": one.doc,
+        "fields": [
+            {"name": field.name, "type": field.kind.value, "unit": field.unit, "doc": field.doc} for field in fields
+        ],
+    }
+
+
+def _period(rule: Rule) -> str:
+    if not rule.effective_from and not rule.effective_to:
+        return "always"
+    start = f"from {rule.effective_from:%Y-%m-%d}" if rule.effective_from else ""
+    end = f"until {rule.effective_to:%Y-%m-%d}" if rule.effective_to else ""
+    return f"{start} {end}".strip()
+
+
+def _print_json(document: dict[str, Any]) -> None:
+    typer.echo(json.dumps(document, sort_keys=True))

@@ -1,0 +1,41 @@
+"""What the HTTP API stands on: its tools, built from the wiring, and the probes behind /readyz."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+
+from sqlalchemy import text
+
+from domain.errors import Unavailable
+from worker import wiring
+from worker.drawing import draw
+from worker.web import WebTools
+
+_PROBE_SECONDS = 2.0
+
+
+def web_tools(max_body_bytes: int) -> WebTools:
+    return WebTools(
+        accept=wiring.accept_tools(),
+        reads=wiring.reads(),
+        accounts=wiring.accounts(),
+        get_object=wiring.artifacts().get,
+        draw=draw,
+        probes={"database": _database, "broker": _broker, "object store": wiring.artifacts().check},
+        backlog=wiring.sweeping().backlog,
+        version=version("shelfguard"),
+        max_body_bytes=max_body_bytes,
+    )
+
+
+def _database() -> None:
+    with wiring.database().transaction() as connection:
+        connection.execute(text("SELECT 1"))
+
+
+def _broker() -> None:
+    try:
+        with wiring.celery_app().connection_for_write(connect_timeout=_PROBE_SECONDS) as connection:
+            connection.default_channel.client.ping()
+    except Exception as error:  # the broker library raises errors of three families
+        raise Unavailable("the broker", str(error)) from error

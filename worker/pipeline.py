@@ -1,0 +1,193 @@
+"""The whole story of a photo, in three functions. Each is safe to run twice; the ledger's lease fences late holders.
+
+    RECEIVED ──take_in──▶ READY ──observe──▶ OBSERVED ──publish──▶ DONE
+        └──────▶ REJECTED (unusable input, with a sentence a seller can act on)
+
+What stops a stage midway (a killed worker, a store that is away) leaves the row where it was: the lease runs out, or
+the row is given back, and the stage runs again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from uuid import uuid4
+
+from domain.enrichment import enrich
+from domain.errors import InputRejected, LeaseLost, Unavailable
+from domain.jobs import SourceKind
+from domain.moderation import Decision
+from domain.observations import Observation, Plan
+from domain.photos import DecodedPhoto, StoredPhoto
+from domain.ports import Artifacts, Clock, Decoder, Fetcher, Judge, LeasedJob, Ledger, Vision
+from domain.records import PhotoEntry, fold
+from worker.telemetry import log
+
+UNREACHABLE = "url_unreachable"
+
+
+@dataclass(frozen=True, slots=True)
+class IntakeTools:
+    ledger: Ledger
+    fetcher: Fetcher
+    decode: Decoder
+    artifacts: Artifacts
+    unreachable_cap: int
+
+
+@dataclass(frozen=True, slots=True)
+class VisionTools:
+    ledger: Ledger
+    artifacts: Artifacts
+    vision: Vision
+    plan: Plan
+
+
+@dataclass(frozen=True, slots=True)
+class PublishTools:
+    ledger: Ledger
+    artifacts: Artifacts
+    judge: Judge
+    clock: Clock
+
+
+def take_in(row: LeasedJob, tools: IntakeTools) -> None:
+    """Fetch the photo, decode it in the sandbox, keep it: RECEIVED → READY or REJECTED."""
+    try:
+        photo = tools.decode(_fetch(row, tools))
+    except InputRejected as why:
+        tools.ledger.reject(row.lease, why.code, why.message)
+        return
+    tools.ledger.ready(row.lease, _keep(photo, row.job.tenant, tools.artifacts))
+
+
+def observe(rows: Sequence[LeasedJob], tools: VisionTools) -> None:
+    """Look at a batch of photos, all prompts at once: READY → OBSERVED."""
+    photos = [(_photo(row), tools.artifacts.get(_photo(row).model_copy_key)) for row in rows]
+    digest = plan_digest(tools.plan)
+    for row, seen in zip(rows, tools.vision.observe(photos, tools.plan), strict=True):
+        each(row, tools.ledger, partial(tools.ledger.observed, row.lease, seen, digest))
+
+
+def publish(row: LeasedJob, tools: PublishTools) -> None:
+    """Enrich, decide, fold into the product's record, tell the shop: OBSERVED → DONE or SUPERSEDED."""
+    seen = _seen(row)
+    decision = tools.judge.decide(row.job, _photo(row), seen, tools.clock.now())
+    decision_id = str(uuid4())
+    entry = _entry(row, seen, decision, decision_id)
+    with tools.ledger.open_product(row) as product:
+        if product.newer_published():
+            product.supersede()
+            return
+        record = fold(row.job.tenant, row.job.product_id, product.revision + 1, [*product.photos, entry])
+        # PUT before commit, under the product's lock: SQL never names an object that is not there.
+        key = tools.artifacts.put_record(record.tenant, record.product_id, record.revision, _bytes(record.as_json()))
+        product.save(record, key, decision_id, decision)
+
+
+def each(row: LeasedJob, ledger: Ledger, step: Callable[[], None]) -> None:
+    """Run one row's step and settle what it raises, so that a row can neither stop a worker nor harm a neighbour."""
+    try:
+        step()
+    except LeaseLost as lost:
+        log.warning("lease_lost", job=lost.job_id)
+    except Unavailable as why:
+        _settle(row, partial(ledger.defer, row.lease, str(why)))
+    # MemoryError is caught too: raised through a task it would stop the whole worker (celery/celery#5655).
+    except Exception as error:
+        log.exception("stage_failed", job=row.lease.job_id)
+        _settle(row, partial(ledger.fail, row.lease, _reason(error)))
+
+
+def all_of(rows: Sequence[LeasedJob], ledger: Ledger, step: Callable[[], None]) -> None:
+    """Run a step for a whole batch. If it raises, every row goes back: alone next time unless something was away."""
+    try:
+        step()
+    except Unavailable as why:
+        for row in rows:
+            _settle(row, partial(ledger.defer, row.lease, str(why)))
+    except Exception as error:
+        log.exception("batch_failed", jobs=[row.lease.job_id for row in rows])
+        for row in rows:
+            _settle(row, partial(ledger.fail, row.lease, _reason(error)))
+
+
+def _fetch(row: LeasedJob, tools: IntakeTools) -> bytes:
+    """The bytes as received. An address that still does not answer at the cap is the seller's to mend."""
+    try:
+        return tools.fetcher.fetch(row.job.image, row.job.tenant)
+    except Unavailable:
+        if row.job.image.kind is SourceKind.URL and row.deferrals + 1 >= tools.unreachable_cap:
+            raise InputRejected(UNREACHABLE, _unreachable_message(row)) from None
+        raise
+
+
+def plan_digest(plan: Plan) -> str:
+    return hashlib.sha256(_bytes(plan.as_json())).hexdigest()
+
+
+def _settle(row: LeasedJob, give_back: Callable[[], None]) -> None:
+    """Give a row back; where even that fails the lease runs out by itself."""
+    try:
+        give_back()
+    except (LeaseLost, Unavailable) as why:
+        log.warning("give_back_failed", job=row.lease.job_id, why=str(why))
+
+
+def _reason(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+def _keep(photo: DecodedPhoto, tenant: str, artifacts: Artifacts) -> StoredPhoto:
+    return StoredPhoto(
+        sha256=photo.sha256,
+        original_key=artifacts.put_blob(tenant, photo.original, f"image/{photo.format.lower()}"),
+        model_copy_key=artifacts.put_blob(tenant, photo.model_copy, "image/jpeg"),
+        format=photo.format,
+        width=photo.width,
+        height=photo.height,
+        dhash=photo.dhash,
+        pixels=photo.pixels,
+    )
+
+
+def _entry(row: LeasedJob, seen: Observation, decision: Decision, decision_id: str) -> PhotoEntry:
+    photo = _photo(row)
+    return PhotoEntry(
+        image_id=row.job.image_id,
+        job_id=row.lease.job_id,
+        version=row.version,
+        sha256=photo.sha256,
+        width=photo.width,
+        height=photo.height,
+        original_key=photo.original_key,
+        model_copy_key=photo.model_copy_key,
+        engine=seen.engine.as_json(),
+        fields=enrich(row.job, seen).as_json(),
+        decision_id=decision_id,
+        channels=decision.channels,
+    )
+
+
+def _photo(row: LeasedJob) -> StoredPhoto:
+    assert row.photo is not None, "the ledger hands out READY and OBSERVED rows with their photo"
+    return row.photo
+
+
+def _seen(row: LeasedJob) -> Observation:
+    assert row.seen is not None, "the ledger hands out OBSERVED rows with their observation"
+    return row.seen
+
+
+def _unreachable_message(row: LeasedJob) -> str:
+    return (
+        f"The address of the photo did not answer after {row.deferrals + 1} tries. "
+        "Check that the address opens in a browser without logging in, then send the job again."
+    )
+
+
+def _bytes(data: object) -> bytes:
+    return json.dumps(data, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode()

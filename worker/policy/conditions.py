@@ -1,0 +1,253 @@
+"""Rule conditions in CEL, typed by the registered signals. The only module that knows cel-expr-python and protobuf.
+
+Signals with fields become protobuf message types, because that is how CEL checks field names and types when a rule is
+compiled; with plain maps a misspelt field would only show when a photo is judged. CEL has no loops, its regular
+expressions (RE2) are linear, and the engine ends any evaluation after 10,000 steps of comprehensions, so a rule cannot
+hang a worker.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, cast
+
+from cel_expr_python import cel
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory  # type: ignore[import-untyped]
+
+from domain.errors import RuleFailed
+from domain.moderation import Evidence, Signals
+from worker.policy.signals import SHARE, Item, Kind, Signal
+
+MOST_EXPRESSION = 4_000  # characters; a rule that needs more is several rules
+MOST_EVIDENCE = 50  # causes kept of one rule; more tell a reviewer nothing new
+THRESHOLD = "threshold"
+
+_FIELD_TYPES = {
+    Kind.TEXT: descriptor_pb2.FieldDescriptorProto.TYPE_STRING,
+    Kind.NUMBER: descriptor_pb2.FieldDescriptorProto.TYPE_DOUBLE,
+    Kind.COUNT: descriptor_pb2.FieldDescriptorProto.TYPE_INT64,
+    Kind.FLAG: descriptor_pb2.FieldDescriptorProto.TYPE_BOOL,
+    Kind.NUMBERS: descriptor_pb2.FieldDescriptorProto.TYPE_DOUBLE,
+}
+_CEL_TYPES = {
+    Kind.TEXT: cel.Type.STRING,
+    Kind.NUMBER: cel.Type.DOUBLE,
+    Kind.COUNT: cel.Type.INT,
+    Kind.FLAG: cel.Type.BOOL,
+    Kind.NUMBERS: cel.Type.List(cel.Type.DOUBLE),
+}
+_PYTHON_TYPES: dict[Kind, type | tuple[type, ...]] = {
+    Kind.TEXT: str,
+    Kind.NUMBER: (float, int),
+    Kind.COUNT: int,
+    Kind.FLAG: bool,
+    Kind.NUMBERS: list,
+}
+
+
+class ConditionRefused(Exception):
+    """An expression that does not compile; the message says why and what to change."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Compiled:
+    """One rule's condition: a program of its own, and its place in the joined program of all rules."""
+
+    program: Any
+    place: int
+    conditions: Conditions
+
+    def __call__(self, signals: Signals) -> Sequence[Evidence]:
+        """The causes; empty where the rule does not match. Raises RuleFailed when it cannot be evaluated."""
+        bound = signals if isinstance(signals, BoundSignals) else self.conditions.bind(signals)
+        groups = bound.joined[self.place] if bound.joined else _evaluate(self.program, bound.activation)
+        return [self.conditions.as_evidence(item) for group in groups for item in group][:MOST_EVIDENCE]
+
+
+class BoundSignals(Mapping[str, Any]):
+    """Signals made ready for the rules of one policy, once for all of them. Reads like the plain signals."""
+
+    def __init__(self, signals: Signals, conditions: Conditions) -> None:
+        self._signals = signals
+        self._conditions = conditions
+
+    def __getitem__(self, name: str) -> Any:
+        return self._signals[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._signals)
+
+    def __len__(self) -> int:
+        return len(self._signals)
+
+    @cached_property
+    def activation(self) -> Any:
+        return self._conditions.activation(self._signals)
+
+    @cached_property
+    def joined(self) -> list[Any]:
+        """What every condition yields, by place; empty when one of them failed, as that voids the whole evaluation."""
+        program = self._conditions.joined
+        try:
+            return _evaluate(program, self.activation) if program else []
+        except RuleFailed:
+            return []
+
+
+def _evaluate(program: Any, activation: Any) -> list[Any]:
+    try:
+        value = program.eval(activation)
+    except RuntimeError as error:  # the evaluator's own limits, such as its iteration budget
+        raise RuleFailed(str(error)) from error
+    if value.type() == cel.Type.ERROR:
+        raise RuleFailed(str(value.plain_value()))
+    return cast(list[Any], value.plain_value())
+
+
+class Conditions:
+    """Compiles the conditions of one policy, and evaluates them together.
+
+    `thresholds` are numbers in 0..1 that rules read as `threshold.<name>`.
+    """
+
+    def __init__(self, signals: Mapping[str, Signal], thresholds: Mapping[str, float]) -> None:
+        self._signals = dict(signals)
+        self._items = {one.type.kind: one.type for one in self._signals.values() if isinstance(one.type, Item)}
+        pool = _message_types(self._items.values())
+        self._messages = {
+            kind: message_factory.GetMessageClass(pool.FindMessageTypeByName(item.type_name))
+            for kind, item in self._items.items()
+        }
+        self._by_type_name = {item.type_name: item for item in self._items.values()}
+        self._thresholds = {f"{THRESHOLD}.{name}": float(value) for name, value in thresholds.items()}
+        variables = {name: _cel_type(one) for name, one in self._signals.items()}
+        self._env = cel.NewEnv(pool, variables=variables | dict.fromkeys(self._thresholds, cel.Type.DOUBLE))
+        self._sources: list[str] = []
+        self._unlikely = _literal_beyond_range(self._signals)
+
+    def compile(self, when: str | None, causes: Sequence[str]) -> _Compiled:
+        """A condition that yields the items of all `causes` where `when` holds. Raises ConditionRefused."""
+        if when is not None and self._check(when) != "BOOL":
+            raise ConditionRefused("`when` must be true or false; use a comparison or a test such as .exists(...).")
+        if not causes:
+            raise ConditionRefused("`causes` is empty; name a list of signals, so that a match has evidence.")
+        for source in causes:
+            found = self._check(source)
+            if not re.fullmatch(r"LIST<(signal\.\w+|MAP<STRING, \w+>)>", found):
+                raise ConditionRefused(
+                    f"`causes` must give a list of signal items such as objects.filter(o, ...), not {found.lower()}."
+                )
+        # Line ends keep a comment at the end of an expression from swallowing what follows it.
+        together = ", ".join(f"dyn({source}\n)" for source in causes)
+        whole = f"({when or 'true'}\n) ? [{together}] : []"
+        compiled = _Compiled(self._env.compile(whole), len(self._sources), self)
+        self._sources.append(whole)
+        self.__dict__.pop("joined", None)
+        return compiled
+
+    @cached_property
+    def joined(self) -> Any:
+        """All conditions as one program, which takes half the time; None when they are too long for one."""
+        try:
+            return self._env.compile(f"[{', '.join(self._sources)}]")
+        except RuntimeError:
+            return None
+
+    def bind(self, signals: Signals) -> BoundSignals:
+        return BoundSignals(signals, self)
+
+    def activation(self, signals: Signals) -> Any:
+        """Raises RuleFailed when a signal is missing or has another type than it is registered with."""
+        try:
+            return self._env.Activation(
+                {name: self._value(one, signals[name]) for name, one in self._signals.items()} | self._thresholds
+            )
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise RuleFailed(f"the signals do not fit this version of the rules: {error}") from error
+
+    def as_evidence(self, message: Any) -> Evidence:
+        """A signal item as plain data, with its kind; a map that a rule made up stays as it is."""
+        if isinstance(message, Mapping):
+            return dict(message)
+        item = self._by_type_name[message.DESCRIPTOR.full_name]
+        plain: dict[str, Any] = {"kind": item.kind}
+        for field in item.fields:
+            value = getattr(message, field.name)
+            plain[field.name] = list(value) if field.kind is Kind.NUMBERS else value
+        return plain
+
+    def _value(self, one: Signal, value: Any) -> Any:
+        if not isinstance(one.type, Item):
+            return _checked(one, value)
+        message = self._messages[one.type.kind]
+        return [message(**item) for item in value] if one.many else message(**value)
+
+    def _check(self, source: str) -> str:
+        """The name of the expression's type."""
+        if len(source) > MOST_EXPRESSION:
+            raise ConditionRefused(f"the expression is longer than {MOST_EXPRESSION} characters; split the rule.")
+        try:
+            name: str = self._env.compile(source).return_type().name()
+        except RuntimeError as error:
+            raise ConditionRefused(self._why(str(error))) from error
+        if match := self._unlikely.search(source):
+            raise ConditionRefused(f"`{match[0]}` compares a value between 0 and 1 with {match['number']}; correct it.")
+        return name
+
+    def _why(self, message: str) -> str:
+        """The compiler's first complaint in a sentence, with the names it may have meant."""
+        found = re.search(r"ERROR: <input>:(\d+):(\d+): (.*)", message)
+        if not found:
+            return message.splitlines()[0].removeprefix("INVALID_ARGUMENT: ").rstrip(".") + "; simplify the expression."
+        why = f"{found[3].split(' (in container')[0]} (column {found[2]})"
+        if "undefined field" in why:
+            item = next((item for name, item in self._by_type_name.items() if f"'{name}'" in why), None)
+            return f"{why}; its fields are {', '.join(field.name for field in item.fields) if item else 'unknown'}."
+        if "undeclared reference" in why:
+            return f"{why}; known are {', '.join((*self._signals, *self._thresholds))}."
+        return f"{why}; correct the expression."
+
+
+def _checked(one: Signal, value: Any) -> Any:
+    """A plain value of the registered type. Protobuf checks items; a plain variable CEL would take as it is."""
+    if not isinstance(value, _PYTHON_TYPES[cast(Kind, one.type)]):
+        raise TypeError(f"{one.name} is {value!r}, not a {one.type_name}")
+    if isinstance(value, str):
+        value.encode()  # a lone surrogate fails here and not in the database
+    return value
+
+
+def _message_types(items: Iterable[Item]) -> Any:
+    file = descriptor_pb2.FileDescriptorProto(name="shelfguard/signals.proto", package="signal", syntax="proto3")
+    for item in items:
+        message = file.message_type.add(name=item.type_name.removeprefix("signal."))
+        for number, field in enumerate(item.fields, 1):
+            repeated = field.kind is Kind.NUMBERS
+            label = descriptor_pb2.FieldDescriptorProto
+            message.field.add(
+                name=field.name,
+                number=number,
+                type=_FIELD_TYPES[field.kind],
+                label=label.LABEL_REPEATED if repeated else label.LABEL_OPTIONAL,
+            )
+    pool = descriptor_pool.DescriptorPool()
+    pool.AddSerializedFile(file.SerializeToString())
+    return pool
+
+
+def _cel_type(one: Signal) -> Any:
+    plain = cel.Type(one.type.type_name) if isinstance(one.type, Item) else _CEL_TYPES[one.type]
+    return cel.Type.List(plain) if one.many else plain
+
+
+def _literal_beyond_range(signals: Mapping[str, Signal]) -> re.Pattern[str]:
+    """Finds a comparison of a score or share with a literal that is negative or above 1."""
+    names = {rf"\b{name}" for name, one in signals.items() if one.unit == SHARE}
+    for one in signals.values():
+        fields = one.type.fields if isinstance(one.type, Item) else ()
+        names |= {rf"\.{field.name}" for field in fields if field.unit == SHARE}
+    beyond = r"(?P<number>-\s*(?:\d|\.\d)[\d.e+]*|0*[2-9][\d.e+]*|0*1\d[\d.e+]*|0*1\.0*[1-9]\d*)"
+    return re.compile(rf"(?:{'|'.join(sorted(names))})\s*(?:<=|>=|==|!=|<|>)\s*{beyond}")

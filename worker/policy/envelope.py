@@ -1,0 +1,127 @@
+"""The shape of policy files: what a rule must say besides its condition. Pydantic checks it, strictly."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, time
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+
+from domain.moderation import ALL_CHANNELS, CHANNELS
+from worker.policy.scenes import Scene
+
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=60)]
+RuleId = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*$", max_length=80)]
+FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*\.(yaml|txt)$", max_length=120)]
+Expression = Annotated[str, Field(min_length=1)]
+
+
+def _one_or_more(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+def _moment(value: object) -> object:
+    """A date means its first instant in UTC; a time without a zone is UTC."""
+    if isinstance(value, datetime):
+        return value if value.tzinfo else value.replace(tzinfo=UTC)
+    return datetime.combine(value, time(), UTC) if isinstance(value, date) else value
+
+
+Moment = Annotated[datetime | None, BeforeValidator(_moment)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Scope(_Strict):
+    tenants: list[Annotated[str, Field(min_length=1, max_length=80)]] = ["*"]
+    channels: list[str] = [ALL_CHANNELS]
+
+    @field_validator("tenants", "channels")
+    @classmethod
+    def _not_empty(cls, names: list[str]) -> list[str]:
+        if not names:
+            raise ValueError('an empty list is a rule that never applies; leave it out, write "*", or use mode: draft')
+        return names
+
+    @field_validator("channels")
+    @classmethod
+    def _known(cls, channels: list[str]) -> list[str]:
+        for channel in channels:
+            if channel not in (*CHANNELS, ALL_CHANNELS):
+                raise ValueError(f'there is no channel {channel!r}; known are {", ".join(CHANNELS)} and "*"')
+        return channels
+
+
+class InlineTest(_Strict):
+    """A scene and whether the rule must match it."""
+
+    given: Scene
+    expect: Literal["match", "no_match"]
+
+
+class RuleEnvelope(_Strict):
+    """One rule. It matches where `when` (true if left out) holds and `causes` yields evidence."""
+
+    id: RuleId
+    version: Annotated[int, Field(ge=1)]
+    policy_code: Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9]*(-[A-Z0-9]+)*$", max_length=60)]
+    scope: Scope = Scope()
+    effective_from: Moment = None
+    effective_to: Moment = None
+    severity: Literal[0, 2, 4, 6]
+    action: Literal["approve", "review", "reject"]
+    mode: Literal["draft", "shadow", "live"]
+    on_error: Literal["review"] = "review"
+    message: Annotated[str, Field(min_length=10, max_length=240)]
+    when: Expression | None = None
+    causes: Annotated[list[Expression], BeforeValidator(_one_or_more), Field(min_length=1, max_length=10)]
+    tests: list[InlineTest]
+
+    @field_validator("message")
+    @classmethod
+    def _sentence(cls, message: str) -> str:
+        if "\n" in message.strip() or not message.strip().endswith("."):
+            raise ValueError("the message is one sentence on one line, ending in a full stop, that a seller can act on")
+        return message.strip()
+
+    @model_validator(mode="after")
+    def _no_contradiction(self) -> RuleEnvelope:
+        if self.effective_from and self.effective_to and self.effective_to <= self.effective_from:
+            raise ValueError("effective_to is not after effective_from, so it would never apply; correct the dates")
+        if (self.action == "approve") != (self.severity == 0):
+            raise ValueError(
+                "action and severity contradict each other; approve has severity 0, review and reject have 2, 4 or 6"
+            )
+        expected = {test.expect for test in self.tests}
+        if expected != {"match", "no_match"}:
+            raise ValueError("tests need at least one scene with expect: match and one with expect: no_match")
+        return self
+
+
+class PolicyFile(_Strict):
+    """A policy, or a part that another includes."""
+
+    policy: Name
+    include: list[FileName] = []
+    thresholds: dict[Name, float] = {}
+    vocabulary: list[FileName] = []
+    wordlists: dict[Name, FileName] = {}
+    allowed_phrases: list[FileName] = []
+    rules: list[RuleEnvelope] = []
+
+    @field_validator("thresholds")
+    @classmethod
+    def _in_range(cls, thresholds: dict[str, float]) -> dict[str, float]:
+        wrong = [name for name, value in thresholds.items() if not 0 <= value <= 1]  # NaN is wrong too
+        if wrong:
+            raise ValueError(f"{', '.join(wrong)}: a threshold is a number from 0 to 1")
+        return thresholds
+
+
+class VocabularyFile(_Strict):
+    """Names of objects by group, and phrases that name something harmless."""
+
+    groups: dict[Name, list[str]]
+    innocent: list[str] = []

@@ -1,0 +1,266 @@
+"""Policy files -> domain Policy with compiled conditions. All problems are reported at once, each with file and line.
+
+A policy is one YAML file with what it includes and names: object vocabularies, word lists, allowed phrases. Everything
+lies in or below the policy file's own directory. A directory stands for the `policy.yaml` in it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from domain.errors import PolicyInvalid, RuleFailed
+from domain.moderation import Mode, Policy, Rule, Verdict
+from worker.policy.conditions import ConditionRefused, Conditions
+from worker.policy.envelope import InlineTest, PolicyFile, RuleEnvelope, VocabularyFile
+from worker.policy.scenes import Scene
+from worker.policy.signals import Subject, compute, registered
+from worker.policy.words.lexicon import Lexicon
+from worker.policy.yaml_reader import Place, YamlFile, YamlRefused, parse, read_bytes
+
+STARTER_PACK = Path(__file__).with_name("packs") / "starter.yaml"
+MOST_RULES = 500
+MOST_FILES = 50
+MOST_TERMS = 20_000
+MOST_LIST_BYTES = 2 * 1024 * 1024
+
+Shape = TypeVar("Shape", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedRule:
+    """A rule with its inline tests and where it is written."""
+
+    rule: Rule
+    tests: tuple[InlineTest, ...]
+    where: str  # file:line
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedPolicy:
+    policy: Policy
+    rules: tuple[LoadedRule, ...]
+    conditions: Conditions
+    lexicon: Lexicon
+
+
+def load_policy(path: Path | None = None) -> LoadedPolicy:
+    """Read and compile the policy at `path` (a file or a directory; None = the shipped starter pack).
+
+    Raises PolicyInvalid with every problem found.
+    """
+    start = STARTER_PACK if path is None else path / "policy.yaml" if path.is_dir() else path
+    reader = _Reader(start.resolve().parent)
+    reader.policy_file(start.resolve().name, "", 1)
+    reader.stop_if_problems()
+    loaded = reader.assemble()
+    reader.stop_if_problems()
+    return loaded
+
+
+def scene_signals(scene: Scene, lexicon: Lexicon) -> dict[str, Any]:
+    """The signals a photo like this would have."""
+    return compute(Subject(scene.job(), scene.photo(), scene.seen(), lexicon))
+
+
+@dataclass
+class _Reader:
+    root: Path
+    problems: list[str] = field(default_factory=list)
+    digests: dict[str, str] = field(default_factory=dict)
+    policies: dict[str, tuple[PolicyFile, YamlFile]] = field(default_factory=dict)
+    thresholds: dict[str, float] = field(default_factory=dict)
+    groups: dict[str, list[str]] = field(default_factory=dict)
+    innocent: list[str] = field(default_factory=list)
+    lists: dict[str, list[str]] = field(default_factory=dict)
+    allowed: list[str] = field(default_factory=list)
+    _open: list[str] = field(default_factory=list)
+
+    def problem(self, name: str, line: int, why: str) -> None:
+        self.problems.append(f"{name}:{line}: {why}")
+
+    def stop_if_problems(self) -> None:
+        if self.problems:
+            raise PolicyInvalid(self.problems)
+
+    def policy_file(self, name: str, named_in: str, line: int) -> None:
+        """Read one policy file and everything it names, depth first."""
+        if name in self._open:
+            self.problem(named_in, line, f"includes {name}, which is already being included; break the circle.")
+            return
+        if name in self.policies:
+            return
+        read = self._shape(name, PolicyFile)
+        if read is None:
+            return
+        content, source = read
+        self.policies[name] = (content, source)
+        self._open.append(name)
+        for index, included in enumerate(content.include):
+            self.policy_file(included, name, source.line(("include", index)))
+        self._open.pop()
+        self._named_files(name, content, source)
+
+    def _named_files(self, name: str, content: PolicyFile, source: YamlFile) -> None:
+        for threshold, value in content.thresholds.items():
+            if threshold in self.thresholds:
+                line = source.line(("thresholds", threshold))
+                self.problem(name, line, f"sets {threshold!r} a second time; keep one.")
+            self.thresholds[threshold] = value
+        for file in content.vocabulary:
+            self._vocabulary(file)
+        for list_name, file in content.wordlists.items():
+            if list_name in self.lists:
+                self.problem(name, source.line(("wordlists", list_name)), f"names list {list_name!r} again; rename it.")
+            self.lists[list_name] = self._terms(file)
+        for file in content.allowed_phrases:
+            self.allowed += self._terms(file)
+
+    def _vocabulary(self, name: str) -> None:
+        if name in self.digests:
+            return
+        if read := self._shape(name, VocabularyFile):
+            for group, terms in read[0].groups.items():
+                self.groups.setdefault(group, []).extend(terms)
+            self.innocent += read[0].innocent
+
+    def _terms(self, name: str) -> list[str]:
+        """A word list: one term a line, # starts a comment."""
+        data = self._bytes(name, MOST_LIST_BYTES)
+        if data is None:
+            return []
+        try:
+            text = data.decode("utf-8")
+        except UnicodeDecodeError:
+            self.problem(name, 1, "is not UTF-8; save it as UTF-8.")
+            return []
+        terms = [term for line in text.splitlines() if (term := line.split("#")[0].strip())]
+        for number, line in enumerate(text.splitlines(), 1):
+            term = line.split("#")[0].strip()
+            if term and not any(char.isalnum() for char in term):
+                self.problem(name, number, f"{term!r} has no letter or digit, so it can never be found; remove it.")
+        if not 0 < len(terms) <= MOST_TERMS:
+            self.problem(name, 1, f"has {len(terms)} terms; a list holds from 1 to {MOST_TERMS}.")
+        return terms
+
+    def _bytes(self, name: str, most: int | None = None) -> bytes | None:
+        path = (self.root / name).resolve()
+        if not path.is_relative_to(self.root):
+            self.problem(name, 1, "lies outside the policy's directory; copy it there.")
+            return None
+        if len(self.digests) >= MOST_FILES:
+            self.problem(name, 1, f"is one file too many; a policy has at most {MOST_FILES}.")
+            return None
+        try:
+            data = read_bytes(path, most) if most else read_bytes(path)
+        except YamlRefused as error:
+            self.problem(name, error.line, str(error))
+            return None
+        self.digests[name] = hashlib.sha256(data).hexdigest()
+        return data
+
+    def _shape(self, name: str, shape: type[Shape]) -> tuple[Shape, YamlFile] | None:
+        data = self._bytes(name)
+        if data is None:
+            return None
+        try:
+            source = parse(data)
+            if not isinstance(source.data, dict):
+                raise YamlRefused(1, "is not a map of fields; see `shelfguard policy list` for a policy that checks.")
+            return shape.model_validate(source.data), source
+        except YamlRefused as error:
+            self.problem(name, error.line, str(error))
+        except ValidationError as error:
+            for one in error.errors():
+                place = tuple(one["loc"])
+                self.problem(name, source.line(place), _sentence(place, one, shape))
+        return None
+
+    def assemble(self) -> LoadedPolicy:
+        conditions = Conditions(registered(), self.thresholds)
+        lexicon = Lexicon.of(self.groups, self.innocent, self.lists, self.allowed, self._versions())
+        bare = scene_signals(Scene(caption=""), lexicon)
+        rules: list[LoadedRule] = []
+        places: dict[str, str] = {}
+        for name, (content, source) in self.policies.items():
+            for index, envelope in enumerate(content.rules):
+                line = source.line(("rules", index))
+                if envelope.id in places:
+                    self.problem(name, line, f"has the rule id {envelope.id!r} of {places[envelope.id]}; rename one.")
+                places[envelope.id] = f"{name}:{line}"
+                rule = self._rule(envelope, conditions, bare, name, source, index)
+                if rule:
+                    rules.append(LoadedRule(rule, tuple(envelope.tests), f"{name}:{line}"))
+        first = next(iter(self.policies))
+        if not places:
+            self.problem(first, 1, "has no rules, so it would approve everything; add at least one rule.")
+        if len(places) > MOST_RULES:
+            self.problem(first, 1, f"has {len(places)} rules; a policy has at most {MOST_RULES}.")
+        policy_id = self.policies[first][0].policy
+        policy = Policy(policy_id, self._digest(), tuple(loaded.rule for loaded in rules))
+        return LoadedPolicy(policy, tuple(rules), conditions, lexicon)
+
+    def _rule(
+        self,
+        envelope: RuleEnvelope,
+        conditions: Conditions,
+        bare: Mapping[str, Any],
+        name: str,
+        source: YamlFile,
+        index: int,
+    ) -> Rule | None:
+        line = source.line(("rules", index, "when" if envelope.when else "causes"))
+        try:
+            condition = conditions.compile(envelope.when, envelope.causes)
+            condition(bare)  # a photo on which nothing was seen must not break a rule
+        except ConditionRefused as error:
+            self.problem(name, line, f"rule {envelope.id}: {error}")
+            return None
+        except RuleFailed as error:
+            why = f"fails on a photo without any finding ({error}); guard it, e.g. with size(...) > 0."
+            self.problem(name, line, f"rule {envelope.id}: {why}")
+            return None
+        return Rule(
+            id=envelope.id,
+            version=envelope.version,
+            policy_code=envelope.policy_code,
+            severity=envelope.severity,
+            action=Verdict(envelope.action),
+            message=envelope.message,
+            condition=condition,
+            channels=tuple(envelope.scope.channels),
+            tenants=tuple(envelope.scope.tenants),
+            mode=Mode(envelope.mode),
+            effective_from=envelope.effective_from,
+            effective_to=envelope.effective_to,
+        )
+
+    def _versions(self) -> dict[str, str]:
+        """Digests of vocabularies and word lists."""
+        return {name: digest for name, digest in sorted(self.digests.items()) if name not in self.policies}
+
+    def _digest(self) -> str:
+        canonical = json.dumps(self.digests, sort_keys=True).encode()
+        return hashlib.sha256(canonical).hexdigest()
+
+
+def _sentence(place: Place, error: Mapping[str, Any], shape: type[BaseModel]) -> str:
+    """One of pydantic's complaints as a sentence with a remedy."""
+    path = ".".join(map(str, place)) or "the file"
+    kind, given = error["type"], error["input"]
+    if kind == "extra_forbidden":
+        return f"{path}: there is no such field; correct its name or remove it."
+    if kind == "missing":
+        return f"{path}: this field is missing; add it."
+    if kind == "value_error":
+        return f"{path}: {error['ctx']['error']}."
+    if kind == "string_pattern_mismatch":
+        return f"{path}: {given!r} has not the form {error['ctx']['pattern']}; rename it."
+    shown = repr(given) if len(repr(given)) <= 60 else repr(given)[:57] + "..."
+    return f"{path}: {error['msg'][0].lower()}{error['msg'][1:]}, but it is {shown}; correct it."

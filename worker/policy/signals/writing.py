@@ -1,0 +1,133 @@
+"""Signals about words: in the picture and in what the seller wrote. All of it is hostile data, never an instruction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from domain.observations import Quad, TextLine
+from worker.policy.signals.registry import SHARE, Field, Item, Kind, signal
+from worker.policy.signals.subject import MOST_CHARACTERS, MOST_ITEMS, Subject
+from worker.policy.words.contacts import find_contacts
+from worker.policy.words.normalise import squeeze
+
+_QUAD = Field("quad", Kind.NUMBERS, "px", "corners x, y clockwise from the text's top left; empty where unknown")
+_FIELD = Field("field", Kind.TEXT, "", "the seller's field: title, description, category, condition, attributes.<name>")
+_TERM = (
+    Field("term", Kind.TEXT, "", "the listed term"),
+    Field("list", Kind.TEXT, "", "the list it is on"),
+    Field("text", Kind.TEXT, "", "as written"),
+)
+_CONTACT = (
+    Field("contact", Kind.TEXT, "", "phone, url, email or handle"),
+    Field("value", Kind.TEXT, "", "normalised"),
+    Field("text", Kind.TEXT, "", "as written"),
+)
+LINE = Item(
+    "text",
+    (
+        Field("text", Kind.TEXT, "", "as read"),
+        Field("normalised", Kind.TEXT, "", "plain lower-case words"),
+        _QUAD,
+        Field("score", Kind.NUMBER, SHARE, "probability; 1.0 where the task gives none"),
+        Field("share", Kind.NUMBER, SHARE, "of the picture's area"),
+    ),
+)
+TERM = Item("term", (*_TERM, _QUAD))
+CONTACT = Item("contact", (*_CONTACT, _QUAD))
+SELLER = Item(
+    "seller",
+    tuple(
+        Field(name, Kind.TEXT, "", "as the seller wrote it, or empty")
+        for name in ("title", "description", "category", "condition")
+    ),
+)
+SELLER_TERM = Item("seller_term", (*_TERM, _FIELD))
+SELLER_CONTACT = Item("seller_contact", (*_CONTACT, _FIELD))
+
+
+@signal(LINE, many=True, cost=15)
+def text(subject: Subject) -> list[dict[str, Any]]:
+    """Lines of text in the picture, in reading order."""
+    return [
+        {
+            "text": line.text,
+            "normalised": squeeze(line.text),
+            "quad": list(line.quad),
+            "score": 1.0 if line.score is None else line.score,
+            "share": _share(line, subject),
+        }
+        for line in subject.seen.lines[:MOST_ITEMS]
+    ]
+
+
+@signal(Kind.NUMBER, unit=SHARE, cost=4)
+def text_share(subject: Subject) -> float:
+    """Share of the picture's area under all lines of text (overlaps counted twice, at most 1)."""
+    return round(min(1.0, sum((_share(line, subject) for line in subject.seen.lines), 0.0)), 6)
+
+
+@signal(TERM, many=True, cost=60)
+def text_terms(subject: Subject) -> list[dict[str, Any]]:
+    """Terms of the policy's word lists found in the picture, disguises undone."""
+    return [hit | {"quad": quad} for written, quad in _written_in_picture(subject) for hit in _terms(written, subject)][
+        :MOST_ITEMS
+    ]
+
+
+@signal(CONTACT, many=True, cost=90)
+def contacts(subject: Subject) -> list[dict[str, Any]]:
+    """Telephone numbers, web and e-mail addresses and social names in the picture."""
+    return [
+        hit | {"quad": quad} for written, quad in _written_in_picture(subject) for hit in _contacts(written, subject)
+    ][:MOST_ITEMS]
+
+
+@signal(SELLER, cost=2)
+def seller(subject: Subject) -> dict[str, str]:
+    """The seller's own words."""
+    return {field.name: subject.seller_fields.get(field.name, "") for field in SELLER.fields}
+
+
+@signal(SELLER_TERM, many=True, cost=60)
+def seller_terms(subject: Subject) -> list[dict[str, Any]]:
+    """Terms of the policy's word lists found in the seller's words."""
+    return [
+        hit | {"field": name} for name, written in subject.seller_fields.items() for hit in _terms(written, subject)
+    ][:MOST_ITEMS]
+
+
+@signal(SELLER_CONTACT, many=True, cost=90)
+def seller_contacts(subject: Subject) -> list[dict[str, Any]]:
+    """Contact details in the seller's words."""
+    return [
+        hit | {"field": name} for name, written in subject.seller_fields.items() for hit in _contacts(written, subject)
+    ][:MOST_ITEMS]
+
+
+def _written_in_picture(subject: Subject) -> Iterator[tuple[str, list[float]]]:
+    """Each text with its corners; the plain OCR answer, which has no places, only where no lines were read."""
+    if not subject.seen.lines and subject.seen.text:
+        yield subject.seen.text[:MOST_CHARACTERS], []
+    for line in subject.seen.lines:
+        yield line.text[:MOST_CHARACTERS], list(line.quad)
+
+
+def _terms(written: str, subject: Subject) -> Iterator[dict[str, Any]]:
+    for hit in subject.lexicon.terms.find(written):
+        yield {"term": hit.term, "list": hit.list, "text": written[hit.start : hit.end]}
+
+
+def _contacts(written: str, subject: Subject) -> Iterator[dict[str, Any]]:
+    for hit in find_contacts(written, subject.region):
+        yield {"contact": hit.kind, "value": hit.value, "text": hit.text}
+
+
+def _share(line: TextLine, subject: Subject) -> float:
+    return round(min(1.0, quad_area(line.quad) / subject.area), 6)
+
+
+def quad_area(quad: Quad) -> float:
+    """Shoelace formula."""
+    xs, ys = quad[0::2], quad[1::2]
+    return abs(sum(xs[i] * ys[(i + 1) % 4] - xs[(i + 1) % 4] * ys[i] for i in range(4))) / 2

@@ -1,0 +1,116 @@
+"""Every setting: its type, its unit, and why it has the default it has. Environment: SHELFGUARD_*.
+
+Secrets and addresses have no default: `make up` makes them for a laptop, an operator sets them for a site.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+Seconds = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class ServerSettings(BaseSettings):
+    """Where the three servers are. All required for workers and API; none for `analyze`."""
+
+    model_config = SettingsConfigDict(env_prefix="SHELFGUARD_", extra="ignore")
+
+    database_url: SecretStr = Field(description="postgresql+psycopg://user:password@host:port/database")
+    redis_url: SecretStr = Field(description="redis://:password@host:port/0 (rediss:// for TLS)")
+    s3_bucket: str = Field(description="bucket that holds blobs, records and uploads")
+    s3_endpoint_url: str | None = Field(None, description="None = AWS; else any S3-compatible endpoint")
+    s3_region: str = Field("us-east-1", description="region used for signing; SeaweedFS accepts any")
+    s3_access_key: SecretStr | None = Field(None, description="None = the SDK's own credential chain (IAM roles)")
+    s3_secret_key: SecretStr | None = Field(None, description="belongs to s3_access_key")
+    s3_source_buckets: tuple[str, ...] = Field(
+        (), description="buckets that any tenant may name in image.s3; our own bucket allows {tenant}/uploads/ only"
+    )
+    secret_key: SecretStr = Field(description="32 url-safe base64 bytes; encrypts webhook secrets at rest")
+
+
+class LedgerSettings(BaseSettings):
+    """Leases and attempts."""
+
+    model_config = SettingsConfigDict(env_prefix="SHELFGUARD_", extra="ignore")
+
+    lease_seconds: Seconds = Field(20.0, description="seconds; a killed worker's rows wait this long")
+    heartbeat_seconds: Seconds = Field(5.0, description="seconds; a quarter of the lease, so three beats may be lost")
+    stage_limit_seconds: Seconds = Field(
+        150.0, description="seconds one batch may take before its worker is ended; a batch of 8 at large size on CPU"
+    )
+    death_cap: Count = Field(3, description="deaths of a worker while holding a row alone, before quarantine")
+    failure_cap: Count = Field(5, description="unexpected errors of a row alone, before quarantine")
+    unreachable_cap: Count = Field(
+        4, description="tries of an address that does not answer before the job is rejected (about 15 s of backoff)"
+    )
+    tenant_on_first_use: bool = Field(
+        False, description="create unknown tenants when they first send a job; `make up` turns it on for a laptop"
+    )
+    sweep_seconds: Seconds = Field(2.0, description="seconds between sweeps; the design allows 5 at most")
+
+
+class VisionSettings(BaseSettings):
+    """Which model looks, and how."""
+
+    model_config = SettingsConfigDict(env_prefix="SHELFGUARD_", extra="ignore", protected_namespaces=())
+
+    model: str = Field("shelf-tiny", description="directory, hub id, or 'shelf-tiny' (shipped)")
+    model_revision: str | None = Field(None, description="pinned revision of a hub id; required for hub ids")
+    adapter: Path | None = Field(None, description="LoRA directory; None = base")
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:1 …")
+    dtype: Literal["auto", "float32", "bfloat16"] = Field("auto", description="auto = float32 on CPU, bfloat16 on CUDA")
+    threads: int | None = Field(None, ge=1, description="CPU threads of the model; None = all cores")
+    batch_size: Count = Field(4, description="photos leased and decoded together")
+
+
+class IntakeSettings(BaseSettings):
+    """Fetching."""
+
+    model_config = SettingsConfigDict(env_prefix="SHELFGUARD_", extra="ignore")
+
+    fetch_timeout_seconds: Seconds = Field(10.0, description="seconds in all for one download, redirects included")
+    max_image_bytes: Count = Field(20_000_000, description="bytes; Google Merchant's limit is 16 MB")
+    fetch_allow_private: bool = Field(
+        False, description="allow loopback and private addresses in URLs and webhooks; for development only"
+    )
+
+
+class PolicySettings(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="SHELFGUARD_", extra="ignore")
+
+    policy: Path | None = Field(None, description="policy file or directory; None = the shipped starter pack")
+
+
+class ApiSettings(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="SHELFGUARD_", extra="ignore")
+
+    api_host: str = Field("127.0.0.1", description="address the API listens on; loopback unless a proxy stands before")
+    api_port: int = Field(8080, ge=0, le=65535, description="port; 0 = any free one")
+    max_body_bytes: Count = Field(28_000_000, description="bytes; a 20 MB photo as base64, plus the seller's words")
+
+
+class DeliverySettings(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="SHELFGUARD_", extra="ignore")
+
+    webhook_timeout_seconds: Seconds = Field(20.0, description="seconds; Standard Webhooks advises 15 to 30")
+
+
+class LogSettings(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="SHELFGUARD_", extra="ignore")
+
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="lowest level written")
+
+
+class ClientSettings(BaseSettings):
+    """Where the command line sends jobs. Unset = the local system in .shelfguard/."""
+
+    model_config = SettingsConfigDict(env_prefix="SHELFGUARD_", extra="ignore")
+
+    api_url: str | None = Field(None, description="base address of a Shelfguard API, e.g. https://shelfguard.example")
+    api_token: SecretStr | None = Field(None, description="bearer token for that API")
+    state_dir: Path = Field(Path(".shelfguard"), description="where the local system keeps its state")

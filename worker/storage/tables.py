@@ -1,0 +1,261 @@
+"""SQLAlchemy tables. Migrations in migrations/versions are made from these and checked against them by a test."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    DateTime,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    UniqueConstraint,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB, UUID
+
+# Names by pattern, so that migrations can name what they drop.
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def _id() -> Column[object]:
+    return Column("id", UUID(as_uuid=False), primary_key=True, server_default=text("gen_random_uuid()"))
+
+
+def _created() -> Column[object]:
+    return Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now())
+
+
+tenants = Table(
+    "tenants",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    _created(),
+    Column("disabled_at", DateTime(timezone=True)),
+)
+
+tokens = Table(
+    "tokens",
+    metadata,
+    _id(),
+    # NULL = every tenant; only roles admin and ml may have that.
+    Column("tenant", Text, ForeignKey("tenants.id")),
+    Column("name", Text, nullable=False),
+    Column("role", Text, nullable=False),
+    # sha256 of 32 random bytes: nothing to guess, so no slow hash is needed.
+    Column("digest", LargeBinary, nullable=False, unique=True),
+    _created(),
+    Column("expires_at", DateTime(timezone=True)),
+    Column("revoked_at", DateTime(timezone=True)),
+    CheckConstraint("role IN ('submitter','reviewer','lead','ml','admin')", name="role"),
+)
+
+webhook_endpoints = Table(
+    "webhook_endpoints",
+    metadata,
+    _id(),
+    Column("tenant", Text, ForeignKey("tenants.id"), nullable=False, index=True),
+    Column("url", Text, nullable=False),
+    Column("secret_encrypted", LargeBinary, nullable=False),
+    _created(),
+    Column("disabled_at", DateTime(timezone=True)),
+    Column("disabled_reason", Text),
+)
+
+products = Table(
+    "products",
+    metadata,
+    Column("tenant", Text, ForeignKey("tenants.id"), primary_key=True),
+    Column("product_id", Text, primary_key=True),
+    # The highest version any submission of this product has had; the next unversioned one gets this plus one.
+    Column("last_version", BigInteger, nullable=False, server_default=text("0")),
+    Column("revision", Integer, nullable=False, server_default=text("0")),
+    Column("record", JSONB),
+    Column("record_key", Text),
+    _created(),
+    Column("updated_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    _id(),
+    Column("tenant", Text, ForeignKey("tenants.id"), nullable=False),
+    Column("product_id", Text, nullable=False),
+    Column("image_id", Text, nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Column("priority", SmallInteger, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("body", JSONB, nullable=False),
+    Column("body_digest", Text, nullable=False),
+    Column("idempotency_key", Text),
+    Column("lease_token", UUID(as_uuid=True)),
+    Column("lease_until", DateTime(timezone=True)),
+    Column("lease_size", SmallInteger),
+    # After its worker died or an error came up inside a batch, a row runs alone so that blame is certain.
+    Column("alone", Boolean, nullable=False, server_default=text("false")),
+    Column("attempts", Integer, nullable=False, server_default=text("0")),
+    Column("deaths", Integer, nullable=False, server_default=text("0")),
+    Column("failures", Integer, nullable=False, server_default=text("0")),
+    Column("deferrals", Integer, nullable=False, server_default=text("0")),
+    Column("not_before", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("photo", JSONB),
+    Column("code", Text),
+    Column("message", Text),
+    Column("last_error", Text),
+    Column("accepted_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("finished_at", DateTime(timezone=True)),
+    UniqueConstraint("tenant", "idempotency_key"),
+    CheckConstraint(
+        "state IN ('RECEIVED','READY','OBSERVED','DONE','REJECTED','QUARANTINED','SUPERSEDED')", name="state"
+    ),
+)
+Index(
+    "ix_jobs_waiting",
+    jobs.c.state,
+    jobs.c.priority,
+    jobs.c.accepted_at,
+    postgresql_where=jobs.c.state.in_(["RECEIVED", "READY", "OBSERVED"]),
+)
+Index("ix_jobs_leased", jobs.c.lease_until, postgresql_where=jobs.c.lease_until.is_not(None))
+Index("ix_jobs_product", jobs.c.tenant, jobs.c.product_id)
+Index("ix_jobs_newest", jobs.c.tenant, jobs.c.accepted_at.desc(), jobs.c.id.desc())  # lists of jobs, page by page
+
+photos = Table(
+    "photos",
+    metadata,
+    Column("tenant", Text, primary_key=True),
+    Column("product_id", Text, primary_key=True),
+    Column("image_id", Text, primary_key=True),
+    Column("version", BigInteger, nullable=False),
+    Column("job_id", UUID(as_uuid=False), ForeignKey("jobs.id"), nullable=False),
+    Column("sha256", Text, nullable=False, index=True),
+    Column("entry", JSONB, nullable=False),
+)
+
+observations = Table(
+    "observations",
+    metadata,
+    Column("job_id", UUID(as_uuid=False), ForeignKey("jobs.id"), primary_key=True),
+    Column("tenant", Text, nullable=False),
+    Column("sha256", Text, nullable=False),
+    Column("plan_digest", Text, nullable=False),
+    Column("data", JSONB, nullable=False),
+    _created(),
+    Index("ix_observations_photo", "tenant", "sha256"),
+)
+
+decisions = Table(
+    "decisions",
+    metadata,
+    _id(),
+    Column("job_id", UUID(as_uuid=False), ForeignKey("jobs.id"), nullable=False, index=True),
+    Column("tenant", Text, nullable=False),
+    Column("product_id", Text, nullable=False),
+    Column("image_id", Text, nullable=False),
+    Column("verdict", Text, nullable=False),
+    Column("data", JSONB, nullable=False),
+    _created(),
+    CheckConstraint("verdict IN ('approve','review','reject')", name="verdict"),
+)
+
+record_revisions = Table(
+    "record_revisions",
+    metadata,
+    Column("tenant", Text, primary_key=True),
+    Column("product_id", Text, primary_key=True),
+    Column("revision", Integer, primary_key=True),
+    Column("job_id", UUID(as_uuid=False), ForeignKey("jobs.id"), nullable=False),
+    Column("record", JSONB, nullable=False),
+    Column("record_key", Text, nullable=False),
+    _created(),
+)
+
+review_cases = Table(
+    "review_cases",
+    metadata,
+    _id(),
+    Column("tenant", Text, nullable=False),
+    Column("product_id", Text, nullable=False),
+    Column("image_id", Text, nullable=False),
+    Column("job_id", UUID(as_uuid=False), ForeignKey("jobs.id"), nullable=False, unique=True),
+    Column("decision_id", UUID(as_uuid=False), ForeignKey("decisions.id"), nullable=False),
+    Column("verdict", Text, nullable=False),
+    Column("severity", SmallInteger, nullable=False),
+    Column("state", Text, nullable=False, server_default=text("'open'")),
+    _created(),
+    CheckConstraint("state IN ('open','superseded')", name="state"),
+)
+Index(
+    "ix_review_cases_queue",
+    review_cases.c.tenant,
+    review_cases.c.severity.desc(),
+    review_cases.c.created_at,
+    postgresql_where=review_cases.c.state == "open",
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    _id(),  # the webhook-id: one for each effect, the same in every retransmission
+    Column("seq", BigInteger, Identity(always=True), nullable=False, unique=True),
+    Column("tenant", Text, nullable=False),
+    Column("product_id", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("data", JSONB, nullable=False),
+    _created(),
+    Index("ix_outbox_product", "tenant", "product_id", "seq"),  # a product's events go out in this order
+)
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("event_id", UUID(as_uuid=False), ForeignKey("outbox.id"), primary_key=True),
+    Column("endpoint_id", UUID(as_uuid=False), ForeignKey("webhook_endpoints.id"), primary_key=True),
+    Column("state", Text, nullable=False, server_default=text("'pending'")),
+    Column("attempts", Integer, nullable=False, server_default=text("0")),
+    Column("next_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("lease_token", UUID(as_uuid=True)),
+    Column("lease_until", DateTime(timezone=True)),
+    Column("last_status", Integer),
+    Column("last_error", Text),
+    Column("finished_at", DateTime(timezone=True)),
+    CheckConstraint("state IN ('pending','delivered','dropped','failed')", name="state"),
+)
+# By endpoint: each gets its turn, however many deliveries wait for another.
+Index(
+    "ix_deliveries_due",
+    deliveries.c.endpoint_id,
+    deliveries.c.next_at,
+    postgresql_where=deliveries.c.state == "pending",
+)
+
+dead_letters = Table(
+    "dead_letters",
+    metadata,
+    _id(),
+    Column("task", Text, nullable=False),
+    Column("task_id", Text),
+    Column("payload", Text, nullable=False),
+    Column("code", Text, nullable=False),
+    Column("message", Text, nullable=False),
+    _created(),
+)

@@ -1,0 +1,1 @@
+"""Making and improving models: rendered scenes, first weights, fine-tuning, evaluation, promotion."""

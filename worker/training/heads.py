@@ -1,0 +1,107 @@
+"""Dense heads on the tower's tokens: class, box, colour and characters for small cells of the picture.
+
+They teach the tower what is where far sooner than captions can, and are thrown away at export.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from einops import rearrange
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from worker.training.synth.lettering import ALPHABET
+from worker.training.synth.scenes import Rendered
+from worker.training.synth.vocabulary import COLOURS, classes
+
+STRIDE = 32
+CELL = 8  # pixels of an object cell: four by four cells to a token
+LETTER_CELL = 4  # pixels of a character cell: eight by eight to a token
+CLASSES = len(classes()) + 1  # 0 is background
+COLOUR_NAMES = list(COLOURS)
+COLOURED = len(COLOUR_NAMES) + 1  # 0 is the natural colour
+LETTERS = len(ALPHABET) + 1
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Labels of one scene for the heads, as small arrays."""
+
+    kinds: NDArray[np.uint8]  # rows x columns, 0 or class id + 1
+    boxes: NDArray[np.float32]  # rows x columns x 4: distances to left, top, right, bottom in tokens
+    colours: NDArray[np.uint8]
+    letters: NDArray[np.uint8]
+    main: int
+
+
+def label(rendered: Rendered, size: int) -> Cells:
+    """Cells of a scene whose maps are `size` x `size` pixels."""
+    grid = size // CELL
+    count = len(rendered.scene.items)
+    blocks = rearrange(rendered.instances, "(r p) (c q) -> r c (p q)", p=CELL, q=CELL)
+    cover = np.stack([(blocks == place + 1).mean(-1) for place in range(count)], axis=-1)
+    # Thin things (an arrow, glasses) seldom fill a cell: an eighth is enough to own it.
+    owner = np.where(cover.max(-1) > 0.12, cover.argmax(-1) + 1, 0)
+    kinds = np.array([0, *(item.class_id + 1 for item in rendered.scene.items)], dtype=np.uint8)
+    colours = np.array(
+        [0, *(COLOUR_NAMES.index(item.colour) + 1 if item.colour else 0 for item in rendered.scene.items)],
+        dtype=np.uint8,
+    )
+    centre = (np.arange(grid, dtype=np.float32) + 0.5) * CELL / STRIDE
+    x, y = np.meshgrid(centre, centre)
+    sides = np.concatenate([np.zeros((1, 4), np.float32), rendered.boxes * (size / STRIDE)])[owner]
+    boxes = np.stack([x - sides[..., 0], y - sides[..., 1], sides[..., 2] - x, sides[..., 3] - y], axis=-1)
+    middle = LETTER_CELL // 2
+    return Cells(
+        kinds=kinds[owner],
+        boxes=boxes.astype(np.float32),
+        colours=colours[owner],
+        letters=rendered.characters[middle::LETTER_CELL, middle::LETTER_CELL],
+        main=rendered.scene.items[0].class_id,
+    )
+
+
+class Heads(nn.Module):
+    """One 1x1 convolution for each question, unfolded from tokens to cells."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.objects = nn.Conv2d(width, (STRIDE // CELL) ** 2 * (CLASSES + 4 + COLOURED), 1)
+        self.letters = nn.Conv2d(width, (STRIDE // LETTER_CELL) ** 2 * LETTERS, 1)
+        self.whole = nn.Linear(width, len(classes()))
+
+    def forward(
+        self, tokens: Tensor, batch: dict[str, Tensor], pooled: float, letters: bool = True
+    ) -> dict[str, Tensor]:
+        """The losses of one batch; `pooled` weighs the question for the whole picture's object."""
+        fold = STRIDE // CELL
+        cells = rearrange(self.objects(tokens), "b (p q k) r c -> b (r p) (c q) k", p=fold, q=fold)
+        kinds, boxes, colours = cells.split([CLASSES, 4, COLOURED], dim=-1)
+        found = batch["kinds"] > 0
+        weights = torch.ones(CLASSES)
+        weights[0] = 0.25  # most cells are background, which is soon learnt
+        losses = {
+            "kind": functional.cross_entropy(kinds.flatten(0, 2), batch["kinds"].flatten(), weight=weights),
+            "box": functional.smooth_l1_loss(boxes[found], batch["boxes"][found], beta=0.1),
+            "colour": functional.cross_entropy(colours[found], batch["colours"][found]),
+        }
+        with torch.no_grad():
+            losses["right_kind"] = (kinds[found].argmax(-1) == batch["kinds"][found]).float().mean()
+        if letters:
+            losses |= self._spelt(tokens, batch["letters"].flatten())
+        if pooled:
+            losses["whole"] = functional.cross_entropy(self.whole(tokens.mean((2, 3))), batch["main"])
+        return losses
+
+    def _spelt(self, tokens: Tensor, wanted: Tensor) -> dict[str, Tensor]:
+        fold = STRIDE // LETTER_CELL
+        letters = rearrange(self.letters(tokens), "b (p q k) r c -> (b r p c q) k", p=fold, q=fold)
+        weights = torch.ones(LETTERS)
+        weights[0] = 0.1
+        inked = wanted > 0
+        right = (letters.detach()[inked].argmax(-1) == wanted[inked]).float().mean()
+        return {"letter": functional.cross_entropy(letters, wanted, weight=weights), "right_letter": right}

@@ -1,0 +1,324 @@
+"""Training shelf-tiny from nothing, one stage after another.
+
+Run as: python -m worker.training.pretrain RUN --stage easy|crops|dense|language|fine --scenes N [--max-minutes M]
+
+RUN is a folder (keep it under .shelfguard/training/). A stage that was stopped goes on where it was; a new stage starts
+from the weights the last one left. The order that works, and why, is in LOG.md: single objects first, then scenes
+with a dense head at low resolution, then the language model at a higher rate than the tower, resolution last.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import math
+import signal
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from timm.utils.model_ema import ModelEmaV3
+from torch import Tensor, nn
+from torch.utils.tensorboard import SummaryWriter
+from transformers import Florence2Processor
+
+from worker.training import fresh, grow, team
+from worker.training.batches import Feed, stream
+from worker.training.heads import Heads
+from worker.training.language import language_loss
+from worker.training.muon import Muon
+from worker.training.synth.scenes import Setting
+
+# Shares of prompts while the language model learns: names and places first, reading beside them.
+EARLY_TASKS = (("<CAPTION>", 1.0), ("<OD>", 1.0), ("<DETAILED_CAPTION>", 0.25), ("<OCR>", 0.3))
+ALL_TASKS = (
+    ("<CAPTION>", 1.0),
+    ("<OD>", 1.0),
+    ("<OCR>", 0.9),
+    ("<OCR_WITH_REGION>", 0.5),
+    ("<DETAILED_CAPTION>", 0.35),
+    ("<MORE_DETAILED_CAPTION>", 0.2),
+    ("<DENSE_REGION_CAPTION>", 0.2),
+    ("<REGION_PROPOSAL>", 0.1),
+    ("<OPEN_VOCABULARY_DETECTION>", 0.3),
+    ("<CAPTION_TO_PHRASE_GROUNDING>", 0.1),
+    ("<REGION_TO_CATEGORY>", 0.1),
+    ("<REGION_TO_DESCRIPTION>", 0.08),
+)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage: what it sees and how it learns. Rates are for AdamW-sized steps."""
+
+    feed: Feed
+    batch: int
+    tower_rate: float
+    other_rate: float
+    pooled: float = 0.0
+    dense: float = 1.0
+    letters: float = 0.5
+    warmup: int = 1500  # scenes
+    least: float = 0.1  # the rate at the end, relative to its top
+
+
+# Learning starts much sooner on large, upright things in their own colours; the next stages bring the rest.
+EASY = Setting(objects=(1.0,), single_size=(0.7, 1.0), text=0.0, tinted=0.2, upright=0.6, kinds=(0.5, 0.3, 0.1, 0.1))
+CROPS = Setting(objects=(1.0,), single_size=(0.55, 1.0), text=0.2, tinted=0.45, upright=0.3)
+STAGES = {
+    "easy": Stage(Feed(10, 64, EASY), 128, 3e-3, 1.5e-3, pooled=1.0, least=0.7, letters=0.0),
+    "crops": Stage(Feed(11, 64, CROPS), 64, 2e-3, 1.5e-3, pooled=1.0, least=0.6, letters=0.0),
+    "dense": Stage(Feed(12, 96, Setting()), 64, 2e-3, 1.5e-3, least=0.5, letters=0.0),
+    "language": Stage(Feed(13, 96, Setting(), EARLY_TASKS, 2), 48, 8e-4, 1.5e-3, least=0.3, letters=0.0),
+    "fine": Stage(Feed(14, 192, Setting(), ALL_TASKS), 32, 3e-4, 8e-4, least=0.05),
+}
+
+
+def schedule(stage: Stage, seen: int, total: int) -> float:
+    """Rise, then half a cosine down, by scenes; a factor on the rates."""
+    if seen < stage.warmup:
+        return (seen + 1) / stage.warmup
+    done = min(1.0, (seen - stage.warmup) / max(1, total - stage.warmup))
+    return stage.least + (1 - stage.least) * 0.5 * (1 + math.cos(math.pi * done))
+
+
+class Run:
+    """A model in training and everything needed to go on after a kill."""
+
+    def __init__(self, folder: Path, resolution: int, optimizer: str) -> None:
+        self.folder = folder
+        self.optimizer_kind = optimizer
+        self.tokenizer = fresh.build_tokenizer()
+        self.model = fresh.build_model(self.tokenizer, resolution)
+        self.heads = Heads(self.model.config.vision_config.embed_dim[-1])
+        self.stage_name = ""
+        self.seen = 0
+        self.total = 0
+        self.resolution = resolution
+        self.averaged: ModelEmaV3 | None = None
+        self.optimizers: list[torch.optim.Optimizer] = []
+
+    @property
+    def processor(self) -> Florence2Processor:
+        return fresh.build_processor(self.tokenizer, self.resolution)
+
+    def enter(self, name: str, stage: Stage, total: int) -> None:
+        """Begin a stage with the weights at hand; the tower's picture may grow."""
+        if stage.feed.size != self.resolution:
+            self.model = grow.resized(self.model, stage.feed.size)
+            self.resolution = stage.feed.size
+        self.stage_name, self.seen, self.total = name, 0, total
+        self._build_optimizers(stage)
+        # About the last two hundred steps: short stages move fast.
+        self.averaged = ModelEmaV3(self.model, decay=0.995, use_warmup=False)
+
+    def _build_optimizers(self, stage: Stage) -> None:
+        spoken = bool(stage.feed.tasks)
+        tower = dict(self.model.model.vision_tower.named_parameters())
+        others = {n: p for n, p in self.model.named_parameters() if ".vision_tower." not in n} if spoken else {}
+        for _, parameter in self.model.named_parameters():
+            parameter.requires_grad_(spoken)
+        for parameter in tower.values():
+            parameter.requires_grad_(True)
+        groups = [(tower, stage.tower_rate), (others, stage.other_rate)]
+        muon, adam = [], [{"params": list(self.heads.parameters()), "top": stage.other_rate}]
+        for named, rate in groups:
+            plain = []
+            matrices = []
+            for name, parameter in named.items():
+                into = matrices if parameter.ndim == 2 and "embed" not in name and "shared" not in name else plain
+                into.append(parameter)
+            if self.optimizer_kind == "adamw":
+                plain, matrices = plain + matrices, []
+            if matrices:
+                muon.append({"params": matrices, "top": rate})
+            if plain:
+                adam.append({"params": plain, "top": rate})
+        self.optimizers = [torch.optim.AdamW(adam, lr=0.0, betas=(0.9, 0.98), weight_decay=0.01, fused=True)]
+        if muon:
+            self.optimizers.append(Muon(muon, lr=0.0))
+
+    def set_rate(self, factor: float) -> None:
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = group["top"] * factor
+
+    def step(self, loss: Tensor) -> None:
+        """One step down, together with the other processes, where there are any."""
+        parameters = [p for p in (*self.model.parameters(), *self.heads.parameters()) if p.requires_grad]
+        for optimizer in self.optimizers:
+            optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        team.average_gradients(parameters)
+        nn.utils.clip_grad_norm_(parameters, 1.0)
+        for optimizer in self.optimizers:
+            optimizer.step()
+        assert self.averaged is not None
+        self.averaged.update(self.model)
+
+    def save(self) -> None:
+        """Everything to one file, written beside and moved, so that a kill never leaves half a state."""
+        assert self.averaged is not None
+        state = {
+            "stage": self.stage_name,
+            "seen": self.seen,
+            "total": self.total,
+            "resolution": self.resolution,
+            "optimizer": self.optimizer_kind,
+            "model": self.model.state_dict(),
+            "averaged": self.averaged.module.state_dict(),
+            "heads": self.heads.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+        }
+        beside = self.folder / "state.tmp"
+        torch.save(state, beside)
+        beside.rename(self.folder / "state.pt")
+
+    @classmethod
+    def load(cls, folder: Path) -> Run:
+        """A run as `save` left it, without its optimizers, which `resume` rebuilds for the stage."""
+        state = torch.load(folder / "state.pt", map_location="cpu", weights_only=True)
+        run = cls(folder, state["resolution"], state["optimizer"])
+        run.model.load_state_dict(state["model"])
+        run.heads.load_state_dict(state["heads"])
+        run.stage_name, run.seen, run.total = state["stage"], state["seen"], state["total"]
+        run._saved = state
+        return run
+
+    _saved: dict[str, Any]
+
+    def averaged_weights(self) -> dict[str, Tensor]:
+        """Of a loaded run: what evaluation and export use."""
+        weights: dict[str, Tensor] = self._saved["averaged"]
+        return weights
+
+    def resume(self, stage: Stage) -> None:
+        self._build_optimizers(stage)
+        for optimizer, state in zip(self.optimizers, self._saved["optimizers"], strict=True):
+            optimizer.load_state_dict(state)
+        self.averaged = ModelEmaV3(self.model, decay=0.995, use_warmup=False)
+        self.averaged.module.load_state_dict(self._saved["averaged"])
+
+
+def losses_of(run: Run, stage: Stage, batch: dict[str, Any]) -> dict[str, Tensor]:
+    """All losses of a batch; `total` is what is learnt from."""
+    tokens = run.model.model.vision_tower(batch["pixels"]).last_hidden_state
+    losses = run.heads(tokens, batch, stage.pooled, letters=stage.letters > 0)
+    weights = {"kind": 1.0, "box": 0.6, "colour": 0.4, "letter": stage.letters, "whole": stage.pooled}
+    total = stage.dense * sum((weights[name] * losses[name] for name in weights if name in losses), torch.tensor(0.0))
+    if batch["pairs"]:
+        spoken = language_loss(run.model, tokens, batch["pairs"], run.tokenizer)
+        losses |= spoken
+        total = total + spoken["language"]
+    losses["total"] = total
+    return losses
+
+
+def train(run: Run, stage: Stage, *, max_minutes: float, workers: int, save_minutes: float = 4.0) -> None:
+    """Learn until the stage's scenes are seen or the time is up; saves now and then and at the end."""
+    started = saved = time.monotonic()
+    leads = team.share()[0] == 0
+    curves = SummaryWriter(str(run.folder / "curves" / run.stage_name)) if leads else None
+    feed: Iterator[dict[str, Any]] = stream(
+        stage.feed,
+        run.processor if stage.feed.tasks else None,
+        start=run.seen,
+        batch=stage.batch,
+        workers=workers,
+        share=team.share(),
+    )
+    sums: dict[str, float] = defaultdict(float)
+    first, steps = run.seen, 0
+    run.model.train()
+    told_to_stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: told_to_stop.set())
+    while run.seen < run.total:
+        if team.anyone(told_to_stop.is_set() or time.monotonic() - started > max_minutes * 60):
+            break
+        batch = next(feed)
+        run.set_rate(schedule(stage, run.seen, run.total))
+        losses = losses_of(run, stage, batch)
+        run.step(losses["total"])
+        run.seen += stage.batch
+        steps += 1
+        for name, value in losses.items():
+            sums[name] += torch.nan_to_num(value.detach()).item()
+        if steps % 50 == 0 and curves:
+            speed = (run.seen - first) / (time.monotonic() - started)
+            means = {name: round(value / 50, 3) for name, value in sums.items()}
+            print(f"{time.strftime('%H:%M:%S')} {run.stage_name} {run.seen} {speed:.0f}/s {means}", flush=True)
+            for name, value in means.items():
+                curves.add_scalar(name, value, run.seen)
+            sums.clear()
+        if leads and time.monotonic() - saved > save_minutes * 60:
+            run.save()
+            saved = time.monotonic()
+    if curves:
+        run.save()
+        curves.close()
+
+
+def describe(folder: Path, name: str, stage: Stage, options: argparse.Namespace) -> None:
+    """A line for each start of a stage, so that a run says how it came about."""
+    row = {
+        "at": time.strftime("%Y-%m-%d %H:%M:%S"),
+        "stage": name,
+        **dataclasses.asdict(stage),
+        "scenes": options.scenes,
+    }
+    with (folder / "run.jsonl").open("a") as file:
+        file.write(json.dumps(row) + "\n")
+
+
+def start(folder: Path, name: str, stage: Stage, scenes: int, optimizer: str) -> Run:
+    """The run in `folder`, in this stage: new, resumed, or moved on from the stage before."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / "state.pt").exists():
+        run = Run(folder, stage.feed.size, optimizer)
+        run.enter(name, stage, scenes)
+        return run
+    run = Run.load(folder)
+    if run.stage_name == name and run.seen < run.total:
+        run.resume(stage)
+        run.total = scenes
+    else:
+        # What was averaged is better than where the last step happened to end.
+        run.model.load_state_dict(run.averaged_weights())
+        run.enter(name, stage, scenes)
+    return run
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--stage", choices=STAGES, required=True)
+    parser.add_argument("--scenes", type=int, required=True, help="scenes of the whole stage")
+    parser.add_argument("--max-minutes", type=float, default=1e9)
+    parser.add_argument(
+        "--workers", type=int, default=0, help="processes that render; 0 renders in the training process"
+    )
+    parser.add_argument(
+        "--threads", type=int, default=1, help="of one process; on a busy machine one each and more processes"
+    )
+    parser.add_argument("--optimizer", choices=("adamw", "muon"), default="muon")
+    parser.add_argument("--size", type=int, help="other pixels than the stage's own")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    team.join()
+    stage = STAGES[options.stage]
+    if options.size:
+        stage = dataclasses.replace(stage, feed=dataclasses.replace(stage.feed, size=options.size))
+    run = start(options.folder, options.stage, stage, options.scenes, options.optimizer)
+    if team.share()[0] == 0:
+        describe(options.folder, options.stage, stage, options)
+    train(run, stage, max_minutes=options.max_minutes, workers=options.workers)
+
+
+if __name__ == "__main__":
+    main()

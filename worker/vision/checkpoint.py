@@ -1,0 +1,254 @@
+"""Checks before anything of a checkpoint or adapter directory is loaded.
+
+A directory of weights is code's equal: a pickle runs what it likes, and a key in a config file can name a repository
+whose code a library then fetches (CVE-2026-4372: `_attn_implementation_internal`). Every refusal is a
+CheckpointRefused that names the file or key and the remedy.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from domain.errors import CheckpointRefused
+from worker.vision.pieces import PLACES
+
+WEIGHTS = "model.safetensors"
+WEIGHTS_INDEX = "model.safetensors.index.json"
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
+ADAPTER_CONFIG = "adapter_config.json"
+PICKLES = frozenset({".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle"})
+
+# Keys that make a library run, fetch or choose code on the checkpoint's word.
+CODE_KEYS = re.compile(r"auto_map|_attn_.*|attn_implementation|.*remote_code.*|custom_pipelines|custom_generate")
+CONVERT = "Use a checkpoint in transformers' own Florence-2 layout, such as florence-community/Florence-2-base-ft."
+RENEW = "Copy or download the checkpoint again."
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A directory that passed the checks of its files.
+
+    digest: sha256 in hexadecimal of the weights; of several files, of their digests and names in order.
+    """
+
+    folder: Path
+    weights: tuple[Path, ...]
+    digest: str
+
+
+def check_files(folder: Path) -> Checkpoint:
+    """Check names, weights' format and configuration keys of a model directory; reads the weights once to hash them.
+
+    Raises CheckpointRefused.
+    """
+    _check_folder(folder, "config.json")
+    if (folder / WEIGHTS).is_file():
+        weights: tuple[Path, ...] = (folder / WEIGHTS,)
+    elif (folder / WEIGHTS_INDEX).is_file():
+        weights = _shards(folder / WEIGHTS_INDEX)
+    else:
+        raise _no_safetensors(folder, WEIGHTS)
+    return Checkpoint(folder, weights, digest(weights))
+
+
+def check_adapter_files(folder: Path) -> Checkpoint:
+    """The same for a PEFT adapter directory, which must hold a LoRA. Raises CheckpointRefused."""
+    _check_folder(folder, ADAPTER_CONFIG)
+    if not (folder / ADAPTER_WEIGHTS).is_file():
+        raise _no_safetensors(folder, ADAPTER_WEIGHTS)
+    kind = _read_json(folder / ADAPTER_CONFIG).get("peft_type")
+    if kind != "LORA":
+        raise CheckpointRefused(
+            str(folder), f"{ADAPTER_CONFIG} has peft_type {kind!r}; only LORA is served.", "Train a LoRA adapter."
+        )
+    weights = (folder / ADAPTER_WEIGHTS,)
+    return Checkpoint(folder, weights, digest(weights))
+
+
+def digest(files: Sequence[Path]) -> str:
+    """sha256 of one file, or of "digest  name" lines of several."""
+    sums = []
+    for file in files:
+        with file.open("rb") as stream:
+            sums.append(hashlib.file_digest(stream, "sha256").hexdigest())
+    if len(sums) == 1:
+        return sums[0]
+    lines = "".join(f"{value}  {file.name}\n" for value, file in zip(sums, files, strict=True))
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def check_tensors(checkpoint: Checkpoint, wanted: Mapping[str, Shape], tied: Sequence[frozenset[str]] = ()) -> None:
+    """Compare the tensors in the files with those of the model: names, shapes, finite numbers.
+
+    wanted: shape of every tensor by name. tied: sets of names that are one tensor, of which one in the files is
+    enough. Raises CheckpointRefused.
+    """
+    found = dict(_shapes(checkpoint))
+    where = str(checkpoint.folder)
+    if unexpected := sorted(found.keys() - wanted.keys()):
+        raise CheckpointRefused(where, f"Unexpected tensors: {_few(unexpected)}.", CONVERT)
+    covered = {name for names in tied if names & found.keys() for name in names}
+    if missing := sorted(wanted.keys() - found.keys() - covered):
+        raise CheckpointRefused(where, f"Missing tensors: {_few(missing)}.", RENEW)
+    if wrong := sorted(name for name, shape in found.items() if shape != wanted[name]):
+        name = wrong[0]
+        raise CheckpointRefused(
+            where,
+            f"Tensor {name} has shape {list(found[name])}, the configuration says {list(wanted[name])}.",
+            "Use the config.json that belongs to these weights.",
+        )
+    check_finite(checkpoint)
+
+
+def check_finite(checkpoint: Checkpoint) -> None:
+    """Raises CheckpointRefused naming the first tensor with a NaN or an infinity."""
+    import torch
+
+    for name, tensor in _tensors(checkpoint):
+        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+            raise CheckpointRefused(
+                str(checkpoint.folder),
+                f"Tensor {name} holds numbers that are not finite.",
+                "Training diverged or the file is damaged: take an earlier checkpoint.",
+            )
+
+
+def check_vocabulary(folder: Path, config: Any, processor: Any) -> None:
+    """Check that tokenizer, processor and model speak of the same tokens. Raises CheckpointRefused.
+
+    config: Florence2Config; processor: Florence2Processor.
+    """
+    tokenizer = processor.tokenizer
+    rows = config.text_config.vocab_size
+    if len(tokenizer) > rows:
+        raise _mismatch(folder, f"The tokenizer has {len(tokenizer)} tokens, the model embeds {rows}.")
+    if tokenizer.image_token_id != config.image_token_id:
+        raise _mismatch(
+            folder,
+            f"image_token_id is {config.image_token_id} in config.json, {tokenizer.image_token_id} in the tokenizer.",
+        )
+    for name in ("bos_token_id", "eos_token_id", "pad_token_id"):
+        ours, theirs = getattr(config.text_config, name), getattr(tokenizer, name)
+        if ours != theirs:
+            raise _mismatch(folder, f"{name} is {ours} in config.json and {theirs} in the tokenizer.")
+    numbers = {tokenizer.convert_tokens_to_ids(f"<loc_{place}>") for place in range(PLACES)}
+    if len(numbers) < PLACES or tokenizer.unk_token_id in numbers:
+        raise _mismatch(folder, f"The tokenizer lacks some of the {PLACES} place tokens <loc_0> to <loc_{PLACES - 1}>.")
+    promised, made = processor.num_image_tokens, _image_tokens(config.vision_config, processor.image_processor.size)
+    if promised != made:
+        raise _mismatch(folder, f"image_seq_length is {promised}, but the vision tower makes {made} image tokens.")
+
+
+def _image_tokens(vision: Any, size: Any) -> int:
+    """Tokens of one picture: the grid after all strides, and one for its mean."""
+    sides: list[int] = [size["height"], size["width"]]
+    for kernel, stride, padding in zip(vision.patch_size, vision.patch_stride, vision.patch_padding, strict=True):
+        sides = [(side + 2 * padding - kernel) // stride + 1 for side in sides]
+    return sides[0] * sides[1] + 1
+
+
+def _check_folder(folder: Path, config_name: str) -> None:
+    if not folder.is_dir():
+        raise CheckpointRefused(str(folder), "There is no such directory.", "Check the path.")
+    if not (folder / config_name).is_file():
+        raise CheckpointRefused(str(folder), f"There is no {config_name}.", "Check that this is the right directory.")
+    for file in sorted(folder.glob("*.json")):
+        for key, value in _keys(_read_json(file)):
+            # A whole number is a word's place in a vocabulary; `_attn_implementation_autoset` is a harmless flag
+            # that some releases of transformers wrote into every config.
+            numbered = isinstance(value, int) and not isinstance(value, bool)
+            flag = key.startswith("_attn_") and isinstance(value, bool)
+            if CODE_KEYS.fullmatch(key) and not numbered and not flag:
+                raise CheckpointRefused(
+                    str(folder), f"{file.name} has the key {key!r}, which can make a library run foreign code.", CONVERT
+                )
+
+
+def _keys(node: Any) -> Iterator[tuple[str, Any]]:
+    """Every key with its value, at any depth."""
+    pending = [node]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, dict):
+            yield from node.items()
+            pending.extend(node.values())
+        elif isinstance(node, list):
+            pending.extend(node)
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(file.read_bytes())
+    except (ValueError, RecursionError, OSError) as error:
+        raise CheckpointRefused(str(file.parent), f"{file.name} cannot be read as JSON ({error}).", RENEW) from error
+    if not isinstance(content, dict):
+        raise CheckpointRefused(str(file.parent), f"{file.name} holds no JSON object.", RENEW)
+    return content
+
+
+def _no_safetensors(folder: Path, name: str) -> CheckpointRefused:
+    pickles = sorted(file.name for file in folder.iterdir() if file.suffix.lower() in PICKLES)
+    if pickles:
+        return CheckpointRefused(
+            str(folder),
+            f"The weights are a pickle ({_few(pickles)}), which can run any code when it is loaded.",
+            f"Get them as {name}.",
+        )
+    return CheckpointRefused(str(folder), f"There is no {name}.", RENEW)
+
+
+def _shards(index: Path) -> tuple[Path, ...]:
+    """The files an index names, which must be safetensors beside it."""
+    shards = _read_json(index).get("weight_map")
+    names = sorted({str(name) for name in shards.values()}) if isinstance(shards, dict) else []
+    for name in names:
+        if Path(name).name != name or not name.endswith(".safetensors"):
+            raise CheckpointRefused(
+                str(index.parent), f"{index.name} names {name!r}, which is no safetensors file beside it.", RENEW
+            )
+        if not (index.parent / name).is_file():
+            raise CheckpointRefused(str(index.parent), f"There is no {name}, which {index.name} names.", RENEW)
+    if not names:
+        raise CheckpointRefused(str(index.parent), f"{index.name} names no files.", RENEW)
+    return tuple(index.parent / name for name in names)
+
+
+def _shapes(checkpoint: Checkpoint) -> Iterator[tuple[str, Shape]]:
+    for opened in _opened(checkpoint):
+        for name in opened.keys():  # noqa: SIM118  (a safetensors file is no mapping)
+            yield name, tuple(opened.get_slice(name).get_shape())
+
+
+def _tensors(checkpoint: Checkpoint) -> Iterator[tuple[str, Any]]:
+    for opened in _opened(checkpoint):
+        for name in opened.keys():  # noqa: SIM118
+            yield name, opened.get_tensor(name)
+
+
+def _opened(checkpoint: Checkpoint) -> Iterator[Any]:
+    """Each weights file, open. A damaged header or a file cut short is refused here."""
+    from safetensors import SafetensorError, safe_open
+
+    for file in checkpoint.weights:
+        try:
+            with safe_open(file, framework="pt") as opened:
+                yield opened
+        except (SafetensorError, OSError) as error:
+            raise CheckpointRefused(str(checkpoint.folder), f"{file.name} is damaged ({error}).", RENEW) from error
+
+
+def _few(names: Sequence[str], most: int = 3) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def _mismatch(folder: Path, why: str) -> CheckpointRefused:
+    return CheckpointRefused(str(folder), why, "Use the tokenizer and processor files that belong to these weights.")

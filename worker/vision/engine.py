@@ -1,0 +1,168 @@
+"""The engine: photos and plans in, observations out. Each image is encoded once, all prompts are decoded together."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from PIL import Image
+
+from domain.errors import Unavailable
+from domain.observations import Answer, Engine, Observation, Plan, Question, Task
+from worker.vision.decoding import Generated, Row, decode
+from worker.vision.florence import DTypeName, Loaded, load
+from worker.vision.images import as_rgb
+from worker.vision.parsing import Canvas, Reading, parse
+from worker.vision.prompts import Prompt, prompt_for, prompt_for_question
+from worker.vision.vocabulary import Vocabulary
+
+# Raise it with every change of prompts, parsing, scores or decoding that may change an answer: cached observations
+# of another revision are not reused.
+REVISION = "1"
+
+IMAGES_AT_ONCE = 8  # through the vision tower; at 768 pixels about 0.4 GB of activations each in float32
+ROWS_AT_ONCE = 32  # prompts in one decode; bounds the cross-attention cache (22 MB a row at base size in float32)
+LEFTOVERS_LOGGED = 200  # characters of what no answer had room for
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One image to look at.
+
+    image: upright, full size or the smaller model copy. sha256: of the bytes as received. width, height: of the
+    upright full-size image in pixels; regions are asked and answers given in them.
+    """
+
+    image: Image.Image
+    sha256: str
+    width: int
+    height: int
+    plan: Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One prompt of one look: what to decode, and where the answer goes. question is None for a plain task."""
+
+    look: int
+    prompt: Prompt
+    question: Question | None
+
+
+class FlorenceEngine:
+    """Florence-2 ready to look. Not thread-safe: one process, one engine, one call at a time."""
+
+    def __init__(self, loaded: Loaded) -> None:
+        verified = loaded.verified
+        text = verified.config.text_config
+        self.engine = Engine(verified.identity, loaded.adapter, REVISION, loaded.dtype)
+        self._model = loaded.model
+        self._device = loaded.device
+        self._images = verified.processor.image_processor
+        self._positions: int = text.max_position_embeddings
+        self._words = Vocabulary(verified.processor.tokenizer, verified.processor.num_image_tokens, self._positions)
+
+    @classmethod
+    def load(
+        cls,
+        model: Path | str,
+        *,
+        revision: str | None = None,
+        adapter: Path | None = None,
+        device: str = "auto",
+        dtype: DTypeName = "auto",
+        threads: int | None = None,
+    ) -> FlorenceEngine:
+        """Load a checkpoint (see florence.load). Raises CheckpointRefused or ValueError with the remedy."""
+        return cls(load(model, revision=revision, adapter=adapter, device=device, dtype=dtype, threads=threads))
+
+    def warm_up(self) -> None:
+        """Answer one caption of a grey picture, so that the first photo does not pay for lazy initialisation."""
+        self.look([Look(Image.new("RGB", (64, 64), "grey"), "", 64, 64, Plan(tasks=(Task.CAPTION,)))])
+
+    def look(self, looks: Sequence[Look]) -> list[Observation]:
+        """One observation for each look, in order; an empty plan gives empty results.
+
+        Raises InputRejected (a picture cannot be read), Unavailable (out of memory), ValueError (a question with the
+        wrong kind of input).
+        """
+        answers: dict[int, list[tuple[Asked, Answer]]] = {number: [] for number in range(len(looks))}
+        for item, generated in self.generate(looks):
+            answers[item.look].append((item, self._read(looks[item.look], item, generated).answer))
+        return [self._observation(look, answers[number]) for number, look in enumerate(looks)]
+
+    def generate(self, looks: Sequence[Look]) -> list[tuple[Asked, Generated]]:
+        """The tokens behind `look`, look by look, tasks before questions. Raises what `look` raises.
+
+        Rows of like length limit are decoded together, ROWS_AT_ONCE at most.
+        """
+        asked = list(_everything_asked(looks))
+        seen = sorted({item.look for item in asked})
+        rows = [
+            Row(
+                tuple(self._words.encode(item.prompt.text)),
+                seen.index(item.look),
+                item.prompt.limit(self._positions),
+            )
+            for item in asked
+        ]
+        order = sorted(range(len(rows)), key=lambda number: rows[number].limit)
+        answers: dict[int, Generated] = {}
+        try:
+            with torch.inference_mode():
+                features = self._encode([looks[number].image for number in seen])
+                for chunk in _chunks(order, ROWS_AT_ONCE):
+                    decoded = decode(self._model, features, [rows[number] for number in chunk], self._words.pad)
+                    answers.update(zip(chunk, decoded, strict=True))
+        except torch.OutOfMemoryError as error:
+            raise Unavailable("the vision model", "out of memory; look at fewer photos at once") from error
+        return [(item, answers[number]) for number, item in enumerate(asked)]
+
+    def _encode(self, images: Sequence[Image.Image]) -> torch.Tensor:
+        """(images, image tokens, width): every image once through the vision tower and the projector."""
+        parts = [torch.empty(0, device=self._device)] if not images else []
+        for chunk in _chunks(images, IMAGES_AT_ONCE):
+            pixels = self._images(images=[as_rgb(image) for image in chunk], return_tensors="pt")["pixel_values"]
+            pixels = pixels.to(device=self._device, dtype=self._model.dtype)
+            parts.append(self._model.get_image_features(pixels).pooler_output)
+        return torch.cat(parts)
+
+    def _read(self, look: Look, item: Asked, generated: Generated) -> Reading:
+        canvas = Canvas(look.width, look.height, generated.log_probs)
+        reading = parse(item.prompt.task, self._words.pieces(generated.tokens), canvas, item.prompt.phrase)
+        if reading.leftovers:
+            rest = "".join(reading.leftovers)[:LEFTOVERS_LOGGED]
+            log.debug("vision.leftovers task=%s %s", item.prompt.task.value, rest)
+        return reading
+
+    def _observation(self, look: Look, answers: Sequence[tuple[Asked, Answer]]) -> Observation:
+        return Observation(
+            sha256=look.sha256,
+            width=look.width,
+            height=look.height,
+            engine=self.engine,
+            results={item.prompt.task: answer for item, answer in answers if item.question is None},
+            asked=tuple((item.question, answer) for item, answer in answers if item.question is not None),
+        )
+
+
+def _everything_asked(looks: Sequence[Look]) -> Iterator[Asked]:
+    """Every task once and every question, look by look."""
+    for number, look in enumerate(looks):
+        for task in dict.fromkeys(look.plan.tasks):
+            yield Asked(number, prompt_for(task), None)
+        for question in look.plan.questions:
+            yield Asked(number, prompt_for_question(question, look.width, look.height), question)
+
+
+def _chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]

@@ -1,0 +1,26 @@
+"""domain.ports.Vision on a Florence engine: model copies in, observations in full-size pixels out."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+
+from PIL import Image
+
+from domain.observations import Observation, Plan
+from domain.photos import StoredPhoto
+from worker.vision.engine import FlorenceEngine, Look
+
+
+class Observer:
+    def __init__(self, engine: FlorenceEngine) -> None:
+        self.engine = engine
+
+    def observe(self, photos: Sequence[tuple[StoredPhoto, bytes]], plan: Plan) -> list[Observation]:
+        return self.engine.look([_look(photo, model_copy, plan) for photo, model_copy in photos])
+
+
+def _look(photo: StoredPhoto, model_copy: bytes, plan: Plan) -> Look:
+    # The copy is a JPEG of our own making, so it may be opened outside the sandbox; nothing else may be in it.
+    image = Image.open(io.BytesIO(model_copy), formats=["JPEG"])
+    return Look(image, photo.sha256, photo.width, photo.height, plan)

@@ -1,0 +1,42 @@
+"""The HTTP API as one ASGI application, made from its tools."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+
+from fastapi import FastAPI
+
+from worker.web import admin, catalogue, documentation, health, jobs, problems
+from worker.web.shell import Shell
+from worker.web.tools import WebTools
+
+
+def create_app(tools: WebTools) -> FastAPI:
+    """Routes below /v1 (bearer tokens), /healthz, /readyz, /metrics, /docs and /openapi.json."""
+    readiness = health.Readiness(tools.probes)
+    metrics = health.Metrics(tools.backlog)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        yield
+        readiness.close()
+
+    app = FastAPI(
+        title="Shelfguard",
+        version=tools.version,
+        lifespan=lifespan,
+        docs_url=None,  # the framework's page loads scripts from another host
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.state.tools = tools
+    app.state.readiness = readiness
+    app.state.metrics = metrics
+    for module in (jobs, catalogue, admin, health, documentation):
+        app.include_router(module.router)
+    problems.install(app)
+    app.openapi = partial(documentation.describe, app)  # type: ignore[method-assign]
+    app.add_middleware(Shell, metrics=metrics)
+    return app

@@ -1,0 +1,31 @@
+"""What the web application needs; built in the wiring, faked in tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from domain.moderation import Finding
+from domain.observations import Observation
+from worker.acceptance import AcceptTools
+from worker.storage.accounts import Accounts
+from worker.storage.reads import Reads
+
+
+@dataclass(frozen=True, slots=True)
+class WebTools:
+    """Everything behind the routes.
+
+    get_object: key -> bytes; raises NotFound or Unavailable. draw: model copy (JPEG) with what was seen -> JPEG.
+    probes: by name, each raises when that server does not answer. backlog: rows waiting, by stage.
+    """
+
+    accept: AcceptTools
+    reads: Reads
+    accounts: Accounts
+    get_object: Callable[[str], bytes]
+    draw: Callable[[bytes, Observation, Sequence[Finding]], bytes]
+    probes: Mapping[str, Callable[[], object]]
+    backlog: Callable[[], Mapping[str, int]]
+    version: str
+    max_body_bytes: int = 28_000_000

@@ -1,0 +1,241 @@
+"""The composition root: builds the real tools from settings, once for each process.
+
+Every function here is cheap to call again. Nothing is built at import, and nothing survives a fork: a child process
+builds its own connections (`forget()` is called when a pool process starts).
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from functools import cache, partial
+
+from celery import Celery
+from pydantic import SecretStr
+
+from domain.observations import Plan
+from worker.acceptance import AcceptTools
+from worker.app import make_app
+from worker.delivery import DeliverTools
+from worker.intake.decode import decode_photo
+from worker.intake.fetch import Fetcher
+from worker.intake.limits import DecodeLimits
+from worker.net.client import GuardedHttp
+from worker.pipeline import IntakeTools, PublishTools, VisionTools
+from worker.policy.engine import PolicyEngine
+from worker.settings import (
+    DeliverySettings,
+    IntakeSettings,
+    LedgerSettings,
+    PolicySettings,
+    ServerSettings,
+    VisionSettings,
+)
+from worker.stages import Pace
+from worker.storage.accounts import Accounts
+from worker.storage.artifacts import Artifacts, S3Config
+from worker.storage.database import Database
+from worker.storage.dead_letters import DeadLetters
+from worker.storage.deliveries import Deliveries
+from worker.storage.ledger import LedgerLimits, SqlLedger
+from worker.storage.reads import Reads
+from worker.storage.sweeping import Sweeping
+from worker.storage.vault import Vault
+from worker.sweeper import Sweeper
+from worker.wakeups import Wakeups
+
+# Rows that one wake-up of a stage serves; vision's comes from its batch size.
+_BATCH = {"intake": 1, "publish": 1, "deliver": 1}
+
+
+class SystemClock:
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+
+def forget() -> None:
+    """Drop everything built so far: called in a child process right after the fork."""
+    for builder in _CACHED:
+        builder.cache_clear()
+
+
+@cache
+def servers() -> ServerSettings:
+    return ServerSettings()
+
+
+@cache
+def ledger_settings() -> LedgerSettings:
+    return LedgerSettings()
+
+
+@cache
+def database() -> Database:
+    return Database(servers().database_url.get_secret_value())
+
+
+@cache
+def artifacts() -> Artifacts:
+    chosen = servers()
+    return Artifacts(
+        S3Config(
+            bucket=chosen.s3_bucket,
+            endpoint_url=chosen.s3_endpoint_url,
+            region=chosen.s3_region,
+            access_key=_plain(chosen.s3_access_key),
+            secret_key=_plain(chosen.s3_secret_key),
+        )
+    )
+
+
+@cache
+def ledger() -> SqlLedger:
+    chosen = ledger_settings()
+    return SqlLedger(
+        database(),
+        LedgerLimits(
+            lease_seconds=chosen.lease_seconds,
+            failure_cap=chosen.failure_cap,
+            tenant_on_first_use=chosen.tenant_on_first_use,
+        ),
+    )
+
+
+@cache
+def celery_app() -> Celery:
+    return make_app(servers().redis_url.get_secret_value(), ledger_settings().stage_limit_seconds)
+
+
+@cache
+def wakeups() -> Wakeups:
+    return Wakeups(celery_app())
+
+
+@cache
+def accounts() -> Accounts:
+    return Accounts(
+        database(), servers().secret_key.get_secret_value(), allow_private=IntakeSettings().fetch_allow_private
+    )
+
+
+@cache
+def reads() -> Reads:
+    return Reads(database())
+
+
+@cache
+def dead_letters() -> DeadLetters:
+    return DeadLetters(database())
+
+
+@cache
+def accept_tools() -> AcceptTools:
+    return AcceptTools(ledger=ledger(), uploads=artifacts(), wake=wakeups().wake)
+
+
+@cache
+def intake_tools() -> IntakeTools:
+    return IntakeTools(
+        ledger=ledger(),
+        fetcher=_fetcher(),
+        decode=partial(decode_photo, limits=DecodeLimits(max_bytes=IntakeSettings().max_image_bytes)),
+        artifacts=artifacts(),
+        unreachable_cap=ledger_settings().unreachable_cap,
+    )
+
+
+def _fetcher() -> Fetcher:
+    chosen = IntakeSettings()
+    http = GuardedHttp(
+        allow_private=chosen.fetch_allow_private,
+        timeout_s=chosen.fetch_timeout_seconds,
+        max_bytes=chosen.max_image_bytes,
+    )
+    return Fetcher(http, artifacts(), source_buckets=servers().s3_source_buckets, max_bytes=chosen.max_image_bytes)
+
+
+@cache
+def deliver_tools() -> DeliverTools:
+    http = GuardedHttp(
+        allow_private=IntakeSettings().fetch_allow_private, timeout_s=DeliverySettings().webhook_timeout_seconds
+    )
+    return DeliverTools(
+        queue=Deliveries(database()),
+        post=http.post,
+        open_secret=Vault(servers().secret_key.get_secret_value()).open,
+        clock=SystemClock(),
+    )
+
+
+@cache
+def publish_tools() -> PublishTools:
+    return PublishTools(
+        ledger=ledger(), artifacts=artifacts(), judge=PolicyEngine.load(PolicySettings().policy), clock=SystemClock()
+    )
+
+
+@cache
+def vision_tools() -> VisionTools:
+    """Loads the model: seconds, and the only place that leads to torch."""
+    from worker.vision.engine import FlorenceEngine
+    from worker.vision.observer import Observer
+
+    chosen = VisionSettings()
+    engine = FlorenceEngine.load(
+        chosen.model,
+        revision=chosen.model_revision,
+        adapter=chosen.adapter,
+        device=chosen.device,
+        dtype=chosen.dtype,
+        threads=chosen.threads,
+    )
+    engine.warm_up()
+    return VisionTools(ledger=ledger(), artifacts=artifacts(), vision=Observer(engine), plan=Plan())
+
+
+def pace() -> Pace:
+    chosen = ledger_settings()
+    return Pace(chosen.heartbeat_seconds, chosen.stage_limit_seconds)
+
+
+def vision_pace() -> Pace:
+    chosen = ledger_settings()
+    return Pace(chosen.heartbeat_seconds, chosen.stage_limit_seconds, VisionSettings().batch_size)
+
+
+@cache
+def sweeping() -> Sweeping:
+    return Sweeping(database(), ledger_settings().death_cap)
+
+
+@cache
+def sweeper() -> Sweeper:
+    return Sweeper(
+        sweeping(),
+        wakeups(),
+        batch=_BATCH | {"vision": VisionSettings().batch_size},
+    )
+
+
+def _plain(secret: SecretStr | None) -> str | None:
+    return None if secret is None else secret.get_secret_value()
+
+
+_CACHED = [
+    servers,
+    ledger_settings,
+    database,
+    artifacts,
+    ledger,
+    celery_app,
+    wakeups,
+    accounts,
+    reads,
+    dead_letters,
+    accept_tools,
+    intake_tools,
+    deliver_tools,
+    publish_tools,
+    vision_tools,
+    sweeping,
+    sweeper,
+]
