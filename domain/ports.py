@@ -108,6 +108,8 @@ class Artifacts(Protocol):
 
     def get(self, key: str) -> bytes: ...
 
+    def delete(self, key: str) -> None: ...
+
 
 class Vision(Protocol):
     def observe(self, photos: Sequence[tuple[StoredPhoto, bytes]], plan: Plan) -> list[Observation]:

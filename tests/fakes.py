@@ -95,9 +95,7 @@ class MemoryLedger:
         for _, row in picked:
             row.token, row.until, row.size = uuid4(), now + self.lease_seconds, len(picked)
         return [
-            LeasedJob(
-                Lease(job_id, row.token, row.size), row.job, row.version, row.deferrals, row.photo, row.seen
-            )
+            LeasedJob(Lease(job_id, row.token, row.size), row.job, row.version, row.deferrals, row.photo, row.seen)
             for job_id, row in picked
             if row.token is not None
         ]

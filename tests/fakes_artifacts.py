@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from domain.errors import Forbidden, NotFound
+from domain.errors import Forbidden, NotFound, Unavailable
 from worker.storage import keys
 
 
@@ -14,15 +14,17 @@ class MemoryArtifacts:
         self.objects: dict[str, bytes] = {}
         self.foreign: dict[tuple[str, str], bytes] = {}
         self.denied: set[str] = set()
+        self.away = False  # whether the store answers
 
     def put_blob(self, tenant: str, data: bytes, content_type: str) -> str:
         return self._once(keys.blob(tenant, data), data)
 
     def put_upload(self, tenant: str, data: bytes) -> str:
-        return self._once(keys.upload(tenant, data), data)
+        return self._once(keys.upload(tenant), data)
 
     def put_record(self, tenant: str, product_id: str, revision: int, data: bytes) -> str:
         key = keys.record(tenant, product_id, revision)
+        self._answer()
         self.objects[key] = data
         return key
 
@@ -33,6 +35,7 @@ class MemoryArtifacts:
         return len(self.read(bucket, key))
 
     def read(self, bucket: str, key: str, at_most: int | None = None) -> bytes:
+        self._answer()
         if bucket in self.denied:
             raise Forbidden(f"reading s3://{bucket}/{key}", "Let Shelfguard's S3 user read that bucket.")
         found = self.objects.get(key) if bucket == self.bucket else self.foreign.get((bucket, key))
@@ -44,6 +47,7 @@ class MemoryArtifacts:
         """Memory is always there."""
 
     def delete(self, key: str) -> None:
+        self._answer()
         self.objects.pop(key, None)
 
     def presign(self, key: str, seconds: int) -> str:
@@ -52,6 +56,11 @@ class MemoryArtifacts:
     def upload_prefix(self, tenant: str) -> str:
         return keys.upload_prefix(tenant)
 
+    def _answer(self) -> None:
+        if self.away:
+            raise Unavailable("object store", "away")
+
     def _once(self, key: str, data: bytes) -> str:
+        self._answer()
         self.objects.setdefault(key, data)
         return key

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
+from domain.errors import Conflict, NotFound, Unavailable
 from domain.jobs import ImageJob, ImageSource, JobState, SourceKind
 from domain.ports import Accepted
 from worker.payload import JobPayload
@@ -21,6 +23,8 @@ class AcceptLedger(Protocol):
 class Uploads(Protocol):
     def put_upload(self, tenant: str, data: bytes) -> str:
         """Keep bytes until intake has looked at them; returns their key. Raises Unavailable."""
+
+    def delete(self, key: str) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +42,14 @@ def accept(payload: JobPayload, key: str | None, tools: AcceptTools) -> Accepted
     Raises Conflict (the key came with another body before), NotFound (no such tenant), Unavailable (database or
     object store away; nothing was accepted, send again).
     """
-    accepted = tools.ledger.accept(payload.to_job(_source(payload, tools.uploads), key), payload.digest())
+    source = _source(payload, tools.uploads)
+    try:
+        accepted = tools.ledger.accept(payload.to_job(source, key), payload.digest())
+    except (Conflict, NotFound):
+        _forget(source, tools.uploads)
+        raise
+    if not accepted.created:
+        _forget(source, tools.uploads)
     if accepted.state is JobState.RECEIVED:
         _wake(accepted.job_id, tools.wake)
     return accepted
@@ -53,6 +64,13 @@ def _source(payload: JobPayload, uploads: Uploads) -> ImageSource:
         return ImageSource(SourceKind.S3, payload.image.s3)
     assert payload.image.url is not None, "the payload holds exactly one place of the photo"
     return ImageSource(SourceKind.URL, payload.image.url)
+
+
+def _forget(source: ImageSource, uploads: Uploads) -> None:
+    """Remove bytes that no row names. What cannot be removed now is an orphan, and collected with the others."""
+    if source.kind is SourceKind.UPLOAD:
+        with suppress(Unavailable):
+            uploads.delete(source.value)
 
 
 def _wake(job_id: str, wake: Callable[[str], None]) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from uuid import uuid4
@@ -60,8 +61,9 @@ def take_in(row: LeasedJob, tools: IntakeTools) -> None:
         photo = tools.decode(_fetch(row, tools))
     except InputRejected as why:
         tools.ledger.reject(row.lease, why.code, why.message)
-        return
-    tools.ledger.ready(row.lease, _keep(photo, row.job.tenant, tools.artifacts))
+    else:
+        tools.ledger.ready(row.lease, _keep(photo, row.job.tenant, tools.artifacts))
+    _forget_upload(row, tools.artifacts)
 
 
 def observe(rows: Sequence[LeasedJob], tools: VisionTools) -> None:
@@ -123,6 +125,16 @@ def _fetch(row: LeasedJob, tools: IntakeTools) -> bytes:
         if row.job.image.kind is SourceKind.URL and row.deferrals + 1 >= tools.unreachable_cap:
             raise InputRejected(UNREACHABLE, _unreachable_message(row)) from None
         raise
+
+
+def _forget_upload(row: LeasedJob, artifacts: Artifacts) -> None:
+    """The bytes as received hold what must not be kept (GPS, personal EXIF); once the stage is committed they go.
+
+    Where the store is away just now they become an orphan, and are collected with the others.
+    """
+    if row.job.image.kind is SourceKind.UPLOAD:
+        with suppress(Unavailable):
+            artifacts.delete(row.job.image.value)
 
 
 def plan_digest(plan: Plan) -> str:

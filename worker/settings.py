@@ -81,12 +81,16 @@ class IntakeSettings(BaseSettings):
 
 
 class PolicySettings(BaseSettings):
+    """Which rules judge."""
+
     model_config = SettingsConfigDict(env_prefix="SHELFGUARD_", extra="ignore")
 
     policy: Path | None = Field(None, description="policy file or directory; None = the shipped starter pack")
 
 
 class ApiSettings(BaseSettings):
+    """Where the API listens, and what it takes."""
+
     model_config = SettingsConfigDict(env_prefix="SHELFGUARD_", extra="ignore")
 
     api_host: str = Field("127.0.0.1", description="address the API listens on; loopback unless a proxy stands before")
@@ -95,12 +99,16 @@ class ApiSettings(BaseSettings):
 
 
 class DeliverySettings(BaseSettings):
+    """Webhooks."""
+
     model_config = SettingsConfigDict(env_prefix="SHELFGUARD_", extra="ignore")
 
     webhook_timeout_seconds: Seconds = Field(20.0, description="seconds; Standard Webhooks advises 15 to 30")
 
 
 class LogSettings(BaseSettings):
+    """Logs."""
+
     model_config = SettingsConfigDict(env_prefix="SHELFGUARD_", extra="ignore")
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="lowest level written")

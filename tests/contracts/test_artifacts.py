@@ -73,6 +73,8 @@ def test_reading_stops_where_it_is_told_to(store: Store, tenant: str) -> None:
 def test_uploads_lie_under_their_tenant(store: Store, tenant: str) -> None:
     key = store.put_upload(tenant, b"as received")
     assert key.startswith(store.upload_prefix(tenant))
+    again = store.put_upload(tenant, b"as received")
+    assert again != key, "deleting one job's upload must not take another's"
     assert store.get(key) == b"as received"
 
 

@@ -173,9 +173,12 @@ def test_gone_disables_the_endpoint_alone(world: World, receiver: Receiver) -> N
             gone.webhook.id: "the receiver answered 410 Gone",
             kept.webhook.id: None,
         }
-        assert len(receiver.came) <= 2, "what was being sent at that moment, and nothing after"
+        told = len(receiver.came)
+        assert told <= 2, "what was being sent at that moment, and nothing after"
         assert len(other.came) == 5
-        assert sorted(world.states()) == ["delivered"] * 5 + ["failed"] * 4
+        states = world.states()
+        assert 5 <= states.count("delivered") <= 4 + told
+        assert states.count("delivered") + states.count("failed") == 9
     finally:
         other.close()
 
@@ -244,7 +247,7 @@ class TestLeases:
         for number in range(60):
             world.event(number, f"sku-{number % 20}", EventKind.JOB_REJECTED)
         with ThreadPoolExecutor(6) as pool:
-            while any(pool.map(lambda _: deliver_due(world.tools), range(6))):
+            while any(list(pool.map(lambda _: deliver_due(world.tools), range(6)))):
                 pass
         assert len(receiver.came) == len(set(receiver.ids())) == 60
         for product in range(20):

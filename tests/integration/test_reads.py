@@ -198,6 +198,9 @@ class NoUploads:
     def put_upload(self, tenant: str, data: bytes) -> str:
         raise AssertionError("these jobs carry no bytes")
 
+    def delete(self, key: str) -> None:
+        raise AssertionError("these jobs carry no bytes")
+
 
 def count(database: Database) -> int:
     with database.transaction() as connection:

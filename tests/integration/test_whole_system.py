@@ -18,6 +18,8 @@ import pytest
 from tests.integration.whole import Whole, outcome, sample_files, until
 from worker.cli.client import ApiClient
 from worker.cli.jobs import image_field
+from worker.storage.database import Database
+from worker.storage.dead_letters import DeadLetters
 from worker.system import LocalSystem
 
 pytestmark = pytest.mark.integration
@@ -55,6 +57,14 @@ def undisturbed(whole: Whole) -> dict[str, dict[str, Any]]:
     sent = whole.send_samples("undisturbed")
     jobs = whole.wait(sent.values())
     return {name: outcome(jobs[job_id]) for name, job_id in sent.items()}
+
+
+def dead_letters(whole: Whole) -> list[dict[str, Any]]:
+    database = Database(whole.up.database)
+    try:
+        return DeadLetters(database).list()
+    finally:
+        database.close()
 
 
 def send_by_celery(whole: Whole, folder: Path, job: dict[str, Any]) -> str:
@@ -188,8 +198,8 @@ def test_bad_input_ends_as_a_recorded_rejection(whole: Whole, image: dict[str, s
 )
 def test_a_malformed_job_sent_by_celery_is_kept_with_its_reason(whole: Whole, tmp_path: Path, job: Any) -> None:
     task_id = send_by_celery(whole, tmp_path, job)
-    until(lambda: any(letter["task_id"] == task_id for letter in whole.client.dead_letters()))
-    (letter,) = [letter for letter in whole.client.dead_letters() if letter["task_id"] == task_id]
+    until(lambda: any(letter["task_id"] == task_id for letter in dead_letters(whole)))
+    (letter,) = [letter for letter in dead_letters(whole) if letter["task_id"] == task_id]
     assert letter["code"] in ("malformed_job", "unsupported_schema")
     job_id = whole.send(image_field(str(sample_files()[0])))
     assert whole.wait([job_id])[job_id]["state"] == "DONE", "the workers go on"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -108,6 +109,17 @@ def test_an_address_that_never_answers_ends_as_a_rejection_after_its_tries() -> 
     row = story.ledger.rows[job_id]
     assert (row.state, row.code) == (JobState.REJECTED, "url_unreachable")
     assert "2 tries" in (row.message or "")
+
+
+@pytest.mark.parametrize("photo", [None, InputRejected("corrupt", "Send the photo again.")])
+def test_the_bytes_as_received_are_gone_after_intake(photo: InputRejected | None) -> None:
+    story = Story(photo=photo)
+    key = story.artifacts.put_upload("acme", b"with GPS")
+    story.intake = replace(story.intake, fetcher=FakeFetcher({key: b"with GPS"}))
+    story.ledger.accept(a_job(image=ImageSource(SourceKind.UPLOAD, key)), "digest")
+    run_intake(story.intake, PACE, story.woken.append)
+    with pytest.raises(NotFound):
+        story.artifacts.get(key)
 
 
 def test_a_store_that_is_away_puts_the_row_off_without_blame() -> None:

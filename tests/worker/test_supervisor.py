@@ -15,15 +15,13 @@ import psutil
 import pytest
 
 from worker import supervisor as module
+from worker.background import background, running_background, stop_background
 from worker.processes import ProcessId
 from worker.supervisor import (
     Program,
     Supervisor,
     SupervisorError,
     System,
-    background,
-    running_background,
-    stop_background,
 )
 
 SLEEPER = "import time; time.sleep(600)"

@@ -50,6 +50,11 @@ class ApiClient:
     def job(self, job_id: str) -> dict[str, Any]:
         return self._json(lambda: self._http.get(f"/v1/jobs/{job_id}"))
 
+    def find(self, **wanted: str) -> list[dict[str, Any]]:
+        """Jobs by tenant, state or idempotency_key (for a job sent by task name: its task id); newest first."""
+        found: list[dict[str, Any]] = self._json(lambda: self._http.get("/v1/jobs", params=wanted))["items"]
+        return found
+
     def annotated(self, job_id: str) -> bytes:
         return self._call(lambda: self._http.get(f"/v1/jobs/{job_id}/annotated")).content
 

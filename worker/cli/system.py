@@ -17,7 +17,7 @@ StateDir = Annotated[Path | None, typer.Option(help="Where state is kept; defaul
 def up(state_dir: StateDir = None) -> None:
     """Start the whole system in the background on loopback; addresses and token go to .shelfguard/up.json."""
     from worker.cli.client import read_up
-    from worker.supervisor import background
+    from worker.background import background
 
     folder = _folder(state_dir)
     command = [sys.executable, "-m", "worker.cli.main", "serve", "--state-dir", str(folder)]
@@ -29,7 +29,7 @@ def up(state_dir: StateDir = None) -> None:
 
 def down(state_dir: StateDir = None) -> None:
     """Stop the background system. What it holds is kept and is there at the next `up`."""
-    from worker.supervisor import stop_background
+    from worker.background import stop_background
 
     folder = _folder(state_dir)
     stopped = stop_background(folder)

@@ -66,9 +66,9 @@ class Artifacts:
         return key
 
     def put_upload(self, tenant: str, data: bytes) -> str:
-        """Store bytes as received, until intake has looked at them; returns the key."""
-        key = keys.upload(tenant, data)
-        self._put_once(key, data, "application/octet-stream")
+        """Store bytes as received, until intake has looked at them; returns the key, a new one each time."""
+        key = keys.upload(tenant)
+        self._put(key, data, "application/octet-stream")
         return key
 
     def put_record(self, tenant: str, product_id: str, revision: int, data: bytes) -> str:

@@ -17,6 +17,8 @@ from worker.storage.tables import dead_letters, jobs, tenants
 
 _PAYLOAD_LIMIT = 20_000  # characters; enough to understand and resend, not enough to fill the disk
 _ID_LIMIT = 200
+# A corrected job may be sent again under the same task id, so the refusal must not occupy it.
+REJECTED_PREFIX = "rejected:"
 
 
 class DeadLetters:
@@ -48,7 +50,7 @@ class DeadLetters:
                         state=JobState.REJECTED.value,
                         body={},
                         body_digest="",
-                        idempotency_key=f"rejected:{task_id}",
+                        idempotency_key=f"{REJECTED_PREFIX}{task_id}",
                         code=code,
                         message=message,
                         finished_at=func.now(),

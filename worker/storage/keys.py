@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from urllib.parse import quote
+from uuid import uuid4
 
 LONGEST_PART = 200  # characters; S3 allows 1,024 bytes for a whole key
 KEPT_OF_LONG = 120
@@ -35,8 +36,9 @@ def record(tenant: str, product_id: str, revision: int) -> str:
     return f"{part(tenant)}/records/{part(product_id)}/{revision}.json"
 
 
-def upload(tenant: str, data: bytes) -> str:
-    return f"{upload_prefix(tenant)}{hashlib.sha256(data).hexdigest()}"
+def upload(tenant: str) -> str:
+    """A key of its own for each upload, so that deleting one after intake can never take another job's bytes."""
+    return f"{upload_prefix(tenant)}{uuid4().hex}"
 
 
 def upload_prefix(tenant: str) -> str:

@@ -17,6 +17,7 @@ from domain.observations import Observation
 from domain.photos import StoredPhoto
 from worker.storage.cursors import page_size, read_cursor, write_cursor
 from worker.storage.database import Database
+from worker.storage.dead_letters import REJECTED_PREFIX
 from worker.storage.ids import plain, printable, uuid_of
 from worker.storage.tables import decisions, jobs, observations, products, review_cases
 
@@ -61,13 +62,23 @@ class Reads:
         }
 
     def find_jobs(
-        self, tenant: str | None, state: str | None = None, cursor: str | None = None, limit: int = 50
+        self,
+        tenant: str | None,
+        state: str | None = None,
+        cursor: str | None = None,
+        limit: int = 50,
+        idempotency_key: str | None = None,
     ) -> Page:
-        """Jobs, newest first, without records. Raises InputRejected for an unknown state, cursor or limit."""
+        """Jobs, newest first, without records. Raises InputRejected for an unknown state, cursor or limit.
+
+        The key finds what became of a job that was sent by task name: there it is the task id.
+        """
         query = select(jobs).order_by(jobs.c.accepted_at.desc(), jobs.c.id.desc()).limit(page_size(limit) + 1)
         query = _of_tenant(query, jobs.c.tenant, tenant)
         if state is not None:
             query = query.where(jobs.c.state == _known_state(state, [known.value for known in JobState]))
+        if idempotency_key is not None:
+            query = query.where(jobs.c.idempotency_key.in_([idempotency_key, f"{REJECTED_PREFIX}{idempotency_key}"]))
         if cursor:
             after = read_cursor(cursor, datetime, UUID)
             query = query.where(tuple_(jobs.c.accepted_at, jobs.c.id) < _key(after, jobs.c.accepted_at, jobs.c.id))

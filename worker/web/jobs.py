@@ -10,7 +10,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
 from worker.acceptance import accept
-from worker.payload import JobPayload, check_key, read_payload
+from worker.payload import MAX_KEY, JobPayload, check_key, read_payload
 from worker.storage.accounts import Caller
 from worker.storage.cursors import MAX_PAGE
 from worker.web.bodies import parse_json, read_body
@@ -60,9 +60,12 @@ def find(
     state: Annotated[str | None, Query(max_length=20)] = None,
     cursor: Annotated[str | None, Query(max_length=400)] = None,
     limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 50,
+    idempotency_key: Annotated[
+        str | None, Query(max_length=MAX_KEY, description="of a job sent by task name: the task id")
+    ] = None,
 ) -> JSONResponse:
     """Jobs, newest first. Follow `next_cursor` to the end."""
-    return JSONResponse(tools.reads.find_jobs(acting_for(caller, tenant), state, cursor, limit))
+    return JSONResponse(tools.reads.find_jobs(acting_for(caller, tenant), state, cursor, limit, idempotency_key))
 
 
 @router.get("/{job_id}", response_model=JobView, responses=documented(404), summary="Read a job")

@@ -88,7 +88,9 @@ class FakeReads:
             raise NotFound("job", job_id)
         return {"job_id": job_id, "state": row.state.value, "tenant": row.job.tenant, "record": None, "decision": None}
 
-    def find_jobs(self, tenant: str | None, state: str | None, cursor: str | None, limit: int) -> dict[str, Any]:
+    def find_jobs(
+        self, tenant: str | None, state: str | None, cursor: str | None, limit: int, idempotency_key: str | None = None
+    ) -> dict[str, Any]:
         self.asked.append((tenant, state, cursor, limit))
         if cursor == "bad":
             raise InputRejected("bad_cursor", "cursor: it is not one of ours.")
@@ -137,7 +139,7 @@ class World:
             return photo + seen.caption.encode()
 
         return WebTools(
-            accept=AcceptTools(self.ledger, SimpleNamespace(put_upload=self.put_upload), self.woken.append),
+            accept=AcceptTools(self.ledger, SimpleNamespace(put_upload=self.put_upload, delete=self.uploads.pop), self.woken.append),
             reads=self.reads,  # type: ignore[arg-type]
             accounts=self.accounts,  # type: ignore[arg-type]
             get_object={"acme/blobs/copy": some_jpeg()}.__getitem__,
