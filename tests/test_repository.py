@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import re
 import sys
 from pathlib import Path
@@ -61,7 +62,7 @@ def test_the_flow_names_stages_functions_and_states_as_the_code_does() -> None:
     assert set(steps.values()) <= story
     ends = [line.split()[-1] for line in flow.splitlines()[:4]]
     assert ends == ["RECEIVED", "READY", "OBSERVED", "DONE"]
-    for before, after in zip(ends, ends[1:], strict=False):
+    for before, after in itertools.pairwise(ends):
         assert JobState(after) in TRANSITIONS[JobState(before)]
     for state in TERMINAL_STATES:
         assert state.value in README

@@ -63,7 +63,9 @@ class VisionSettings(BaseSettings):
     model_revision: str | None = Field(None, description="pinned revision of a hub id; required for hub ids")
     adapter: Path | None = Field(None, description="LoRA directory; None = base")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1 …")
-    dtype: Literal["auto", "float32", "bfloat16"] = Field("auto", description="auto = float32 on CPU, bfloat16 on CUDA")
+    dtype: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="auto = bfloat16 where it is faster (CUDA; AMX with a large model), else float32"
+    )
     threads: int | None = Field(None, ge=1, description="CPU threads of the model; None = all cores")
     batch_size: Count = Field(4, description="photos leased and decoded together")
 
@@ -76,7 +78,7 @@ class IntakeSettings(BaseSettings):
     fetch_timeout_seconds: Seconds = Field(10.0, description="seconds in all for one download, redirects included")
     max_image_bytes: Count = Field(20_000_000, description="bytes; Google Merchant's limit is 16 MB")
     fetch_allow_private: bool = Field(
-        False, description="allow loopback and private addresses in URLs and webhooks; for development only"
+        False, description="allow photo addresses on loopback and private networks; for development only"
     )
 
 
@@ -103,6 +105,9 @@ class DeliverySettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="SHELFGUARD_", extra="ignore")
 
+    webhook_allow_private: bool = Field(
+        False, description="allow webhooks to loopback and private networks, and plain http; `make up` turns it on"
+    )
     webhook_timeout_seconds: Seconds = Field(20.0, description="seconds; Standard Webhooks advises 15 to 30")
 
 

@@ -64,6 +64,8 @@ class LocalSystem:
         environ = {
             # A laptop's shop need not be announced first; a site's should be (README, "Tenants and tokens").
             "SHELFGUARD_TENANT_ON_FIRST_USE": "true",
+            # The receiver that a developer writes first listens on this machine.
+            "SHELFGUARD_WEBHOOK_ALLOW_PRIVATE": "true",
             "SHELFGUARD_SECRET_KEY": _secret_key(self.state_dir),
             **os.environ,
             "SHELFGUARD_API_PORT": str(self._port),

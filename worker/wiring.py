@@ -113,7 +113,7 @@ def wakeups() -> Wakeups:
 @cache
 def accounts() -> Accounts:
     return Accounts(
-        database(), servers().secret_key.get_secret_value(), allow_private=IntakeSettings().fetch_allow_private
+        database(), servers().secret_key.get_secret_value(), allow_private=DeliverySettings().webhook_allow_private
     )
 
 
@@ -155,9 +155,8 @@ def _fetcher() -> Fetcher:
 
 @cache
 def deliver_tools() -> DeliverTools:
-    http = GuardedHttp(
-        allow_private=IntakeSettings().fetch_allow_private, timeout_s=DeliverySettings().webhook_timeout_seconds
-    )
+    chosen = DeliverySettings()
+    http = GuardedHttp(allow_private=chosen.webhook_allow_private, timeout_s=chosen.webhook_timeout_seconds)
     return DeliverTools(
         queue=Deliveries(database()),
         post=http.post,

@@ -85,7 +85,7 @@ def a_celery_job(**changes: Any) -> dict[str, Any]:
         "tenant": "shop",
         "product_id": f"p-{uuid4()}",
         "image_id": "front",
-        "image": image_field(str(sample_files()[0])),
+        "image": {"url": "https://photos.invalid/sku-1.jpg"},
     }
     return job | changes
 
@@ -119,12 +119,12 @@ def test_the_record_in_s3_is_the_record_in_sql(whole: Whole, undisturbed: dict[s
 
 
 def test_a_bare_celery_client_needs_nothing_of_ours(whole: Whole, tmp_path: Path) -> None:
-    job = a_celery_job(title="Sent by task name")
+    job = a_celery_job(title="Sent by task name", image=image_field(str(sample_files()[0])))
     task_id = send_by_celery(whole, tmp_path, job)
     found: list[dict[str, Any]] = []
 
     def visible() -> bool:
-        found[:] = whole.client.find(idempotency_key=task_id, tenant="shop")
+        found[:] = whole.client.find_jobs(idempotency_key=task_id, tenant="shop")
         return bool(found)
 
     until(visible)
@@ -143,10 +143,10 @@ def test_the_same_task_id_twice_is_one_job(whole: Whole, tmp_path: Path) -> None
             check=True,
             timeout=60,
         )
-    until(lambda: bool(whole.client.find(idempotency_key=task_id, tenant="shop")))
+    until(lambda: bool(whole.client.find_jobs(idempotency_key=task_id, tenant="shop")))
     other = send_by_celery(whole, tmp_path, a_celery_job())
-    until(lambda: bool(whole.client.find(idempotency_key=other, tenant="shop")))
-    assert len(whole.client.find(idempotency_key=task_id, tenant="shop")) == 1
+    until(lambda: bool(whole.client.find_jobs(idempotency_key=other, tenant="shop")))
+    assert len(whole.client.find_jobs(idempotency_key=task_id, tenant="shop")) == 1
 
 
 def test_submit_waits_and_prints_the_record(whole: Whole) -> None:

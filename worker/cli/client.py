@@ -50,7 +50,7 @@ class ApiClient:
     def job(self, job_id: str) -> dict[str, Any]:
         return self._json(lambda: self._http.get(f"/v1/jobs/{job_id}"))
 
-    def find(self, **wanted: str) -> list[dict[str, Any]]:
+    def find_jobs(self, **wanted: str) -> list[dict[str, Any]]:
         """Jobs by tenant, state or idempotency_key (for a job sent by task name: its task id); newest first."""
         found: list[dict[str, Any]] = self._json(lambda: self._http.get("/v1/jobs", params=wanted))["items"]
         return found

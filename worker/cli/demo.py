@@ -182,7 +182,7 @@ def job_line(name: str, job: Mapping[str, Any]) -> dict[str, Any]:
         "channels": decision.get("channels", {}),
         "caption": seen.get("caption", {}).get("text"),
         "text": " ".join(line["text"] for line in seen.get("ocr_with_region", {}).get("lines", [])),
-        "objects": seen.get("od", {}).get("objects", []),
+        "observation": job.get("observation"),
         "findings": decision.get("findings", []),
         "rejection": job.get("rejection"),
         "annotated": None,

@@ -11,6 +11,7 @@ import typer
 
 from domain.errors import ShelfguardError
 from worker.cli import accounts, analyze, jobs, model, operate, policy, system
+from worker.telemetry import configure_logging
 
 app = typer.Typer(
     name="shelfguard",
@@ -39,6 +40,8 @@ app.add_typer(model.model_app, name="model")
 
 def main() -> None:
     """Run a command; an error that Shelfguard raises on purpose is one sentence and exit code 1."""
+    # Standard output is for answers; a service's own command sets its level and name again.
+    configure_logging("WARNING", process="cli")
     try:
         app()
     except ShelfguardError as error:

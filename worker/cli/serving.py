@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from importlib.metadata import version
 
-from sqlalchemy import text
+from sqlalchemy import text, update
 
 from domain.errors import Unavailable
 from worker import wiring
 from worker.drawing import draw
+from worker.storage.reads import SeenPhoto
+from worker.storage.tables import decisions
 from worker.web import WebTools
 
 _PROBE_SECONDS = 2.0
@@ -21,11 +23,18 @@ def web_tools(max_body_bytes: int) -> WebTools:
         accounts=wiring.accounts(),
         get_object=wiring.artifacts().get,
         draw=draw,
+        keep_annotated=_keep_annotated,
         probes={"database": _database, "broker": _broker, "object store": wiring.artifacts().check},
         backlog=wiring.sweeping().backlog,
         version=version("shelfguard"),
         max_body_bytes=max_body_bytes,
     )
+
+
+def _keep_annotated(found: SeenPhoto, picture: bytes) -> None:
+    key = wiring.artifacts().put_blob(found.tenant, picture, "image/jpeg")
+    with wiring.database().transaction() as connection:
+        connection.execute(update(decisions).where(decisions.c.id == found.decision_id).values(annotated_key=key))
 
 
 def _database() -> None:

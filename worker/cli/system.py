@@ -16,8 +16,8 @@ StateDir = Annotated[Path | None, typer.Option(help="Where state is kept; defaul
 
 def up(state_dir: StateDir = None) -> None:
     """Start the whole system in the background on loopback; addresses and token go to .shelfguard/up.json."""
-    from worker.cli.client import read_up
     from worker.background import background
+    from worker.cli.client import read_up
 
     folder = _folder(state_dir)
     command = [sys.executable, "-m", "worker.cli.main", "serve", "--state-dir", str(folder)]

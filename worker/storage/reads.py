@@ -35,9 +35,12 @@ class Page(TypedDict):
 class SeenPhoto:
     """A photo with what was seen in it and the findings of its latest decision, shadow ones left out."""
 
+    tenant: str
     photo: StoredPhoto
     seen: Observation
     findings: tuple[Finding, ...]
+    decision_id: str | None
+    annotated_key: str | None  # of the picture drawn from this, once there is one
 
 
 class Reads:
@@ -155,9 +158,12 @@ class Reads:
             raise NotFound("observation of job", row["id"])
         findings = decision["data"]["findings"] if decision else ()
         return SeenPhoto(
-            photo,
-            Observation.from_json(seen),
-            tuple(Finding.from_json(finding) for finding in findings if not finding["shadow"]),
+            tenant=row["tenant"],
+            photo=photo,
+            seen=Observation.from_json(seen),
+            findings=tuple(Finding.from_json(finding) for finding in findings if not finding["shadow"]),
+            decision_id=decision and decision["id"],
+            annotated_key=decision and decision["annotated_key"],
         )
 
     def _all(self, query: Select[Any]) -> Sequence[RowMapping]:

@@ -173,6 +173,8 @@ decisions = Table(
     Column("image_id", Text, nullable=False),
     Column("verdict", Text, nullable=False),
     Column("data", JSONB, nullable=False),
+    # The annotated picture, once somebody has asked for it.
+    Column("annotated_key", Text),
     _created(),
     CheckConstraint("verdict IN ('approve','review','reject')", name="verdict"),
 )

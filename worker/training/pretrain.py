@@ -69,12 +69,13 @@ class Stage:
 
 
 # Learning starts much sooner on large, upright things in their own colours; the next stages bring the rest.
-EASY = Setting(objects=(1.0,), single_size=(0.7, 1.0), text=0.0, tinted=0.2, upright=0.6, kinds=(0.5, 0.3, 0.1, 0.1))
+EASY = Setting(objects=(1.0,), single_size=(0.65, 1.0), text=0.05, tinted=0.3, upright=0.45, kinds=(0.45, 0.3, 0.15, 0.1))
 CROPS = Setting(objects=(1.0,), single_size=(0.55, 1.0), text=0.2, tinted=0.45, upright=0.3)
+SCENES = Setting(objects=(0.6, 0.25, 0.15), upright=0.2)
 STAGES = {
-    "easy": Stage(Feed(10, 64, EASY), 128, 3e-3, 1.5e-3, pooled=1.0, least=0.7, letters=0.0),
+    "easy": Stage(Feed(10, 64, EASY), 128, 2e-3, 1.2e-3, pooled=1.0, least=0.2, letters=0.0),
     "crops": Stage(Feed(11, 64, CROPS), 128, 1.5e-3, 1e-3, pooled=1.0, least=0.4, letters=0.0),
-    "dense": Stage(Feed(12, 96, Setting()), 96, 1.2e-3, 1e-3, least=0.5, letters=0.0),
+    "dense": Stage(Feed(12, 96, SCENES), 64, 7e-4, 1e-3, pooled=0.2, least=0.5, letters=0.0),
     "language": Stage(Feed(13, 96, Setting(), EARLY_TASKS, 2), 48, 8e-4, 1.5e-3, least=0.3, letters=0.0),
     "fine": Stage(Feed(14, 192, Setting(), ALL_TASKS), 32, 3e-4, 8e-4, least=0.05),
 }

@@ -85,9 +85,14 @@ def photo(job_id: str, tools: Tools, caller: Anyone) -> Response:
     "/{job_id}/annotated", response_class=Response, responses=_JPEG | documented(404), summary="See what was seen"
 )
 def annotated(job_id: str, tools: Tools, caller: Anyone) -> Response:
-    """The photo with what was seen and found drawn onto it."""
+    """The photo with what was seen and found drawn onto it: made when first asked for, then kept."""
     found = tools.reads.seen_photo(caller.tenant, job_id)
-    return _jpeg(tools.draw(tools.get_object(found.photo.model_copy_key), found.seen, found.findings))
+    if found.annotated_key:
+        return _jpeg(tools.get_object(found.annotated_key))
+    picture = tools.draw(tools.get_object(found.photo.model_copy_key), found.seen, found.findings)
+    if found.decision_id:  # before the decision, what is drawn is not final
+        tools.keep_annotated(found, picture)
+    return _jpeg(picture)
 
 
 def _accept(body: bytes, header_key: str | None, caller: Caller, tools: WebTools) -> JSONResponse:

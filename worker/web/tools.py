@@ -9,7 +9,7 @@ from domain.moderation import Finding
 from domain.observations import Observation
 from worker.acceptance import AcceptTools
 from worker.storage.accounts import Accounts
-from worker.storage.reads import Reads
+from worker.storage.reads import Reads, SeenPhoto
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +17,7 @@ class WebTools:
     """Everything behind the routes.
 
     get_object: key -> bytes; raises NotFound or Unavailable. draw: model copy (JPEG) with what was seen -> JPEG.
+    keep_annotated: keeps that picture for the next time.
     probes: by name, each raises when that server does not answer. backlog: rows waiting, by stage.
     """
 
@@ -25,6 +26,7 @@ class WebTools:
     accounts: Accounts
     get_object: Callable[[str], bytes]
     draw: Callable[[bytes, Observation, Sequence[Finding]], bytes]
+    keep_annotated: Callable[[SeenPhoto, bytes], None]
     probes: Mapping[str, Callable[[], object]]
     backlog: Callable[[], Mapping[str, int]]
     version: str

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -18,13 +17,17 @@ from worker.web import create_app
 
 
 @pytest.fixture(autouse=True)
-def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def api(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each command opens and closes a client of its own."""
     monkeypatch.delenv("SHELFGUARD_DATABASE_URL", raising=False)
-    with TestClient(create_app(World().tools()), headers={"Authorization": "Bearer sg_admin"}) as http:
+    api = create_app(World().tools())
+
+    def find() -> ApiClient:
         client = ApiClient("http://shelfguard.example", "sg_admin")
-        monkeypatch.setattr(client, "_http", http)
-        monkeypatch.setattr(ApiClient, "find", lambda: client)
-        yield
+        monkeypatch.setattr(client, "_http", TestClient(api, headers={"Authorization": "Bearer sg_admin"}))
+        return client
+
+    monkeypatch.setattr(ApiClient, "find", find)
 
 
 def run(*argv: str) -> Any:
@@ -44,4 +47,4 @@ def test_add_list_revoke() -> None:
 
 def test_a_refusal_says_what_to_do() -> None:
     with pytest.raises(InputRejected, match="no_such_token"):
-        run("token", "revoke", "no/such")
+        run("token", "revoke", "nobody")

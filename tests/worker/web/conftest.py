@@ -111,7 +111,14 @@ class FakeReads:
         return a_stored_photo()
 
     def seen_photo(self, tenant: str | None, job_id: str) -> SeenPhoto:
-        return SeenPhoto(self.stored_photo(tenant, job_id), an_observation(), ())
+        return SeenPhoto(
+            tenant=tenant or "acme",
+            photo=self.stored_photo(tenant, job_id),
+            seen=an_observation(),
+            findings=(),
+            decision_id="d-1",
+            annotated_key=None,
+        )
 
 
 @dataclass
@@ -126,6 +133,8 @@ class World:
         default_factory=lambda: dict.fromkeys(("database", "broker", "object store"), lambda: None)
     )
 
+    kept: list[bytes] = field(default_factory=list)
+
     def __post_init__(self) -> None:
         self.reads = FakeReads(self.ledger)
 
@@ -134,16 +143,20 @@ class World:
         self.uploads[key] = data
         return key
 
+    def _uploads(self) -> Any:
+        return SimpleNamespace(put_upload=self.put_upload, delete=self.uploads.pop)
+
     def tools(self) -> WebTools:
         def draw(photo: bytes, seen: Observation, findings: Sequence[Finding]) -> bytes:
             return photo + seen.caption.encode()
 
         return WebTools(
-            accept=AcceptTools(self.ledger, SimpleNamespace(put_upload=self.put_upload, delete=self.uploads.pop), self.woken.append),
+            accept=AcceptTools(self.ledger, self._uploads(), self.woken.append),
             reads=self.reads,  # type: ignore[arg-type]
             accounts=self.accounts,  # type: ignore[arg-type]
             get_object={"acme/blobs/copy": some_jpeg()}.__getitem__,
             draw=draw,
+            keep_annotated=lambda found, picture: self.kept.append(picture),
             probes=self.probes,
             backlog=lambda: {"intake": len(self.ledger.rows), "vision": 0},
             version="1.2.3",

@@ -187,12 +187,13 @@ class TestScope:
         assert problem(client.get("/v1/reviews")) == (403, "forbidden")
 
 
-def test_pictures(client: TestClient) -> None:
+def test_pictures(client: TestClient, world: World) -> None:
     job_id = client.post("/v1/jobs", json=a_body()).json()["job_id"]
     photo, annotated = client.get(f"/v1/jobs/{job_id}/photo"), client.get(f"/v1/jobs/{job_id}/annotated")
     assert photo.headers["content-type"] == annotated.headers["content-type"] == "image/jpeg"
     assert photo.content == some_jpeg()
     assert annotated.content == some_jpeg() + b"a red sneaker"
+    assert world.kept == [annotated.content], "drawn once, kept for the next time"
 
 
 def test_a_product_id_may_hold_a_slash(client: TestClient) -> None:

@@ -16,7 +16,7 @@ from PIL import Image, ImageEnhance
 
 from worker.training.synth import backgrounds, lettering, sprites
 from worker.training.synth.backgrounds import PATTERNED, Backdrop
-from worker.training.synth.vocabulary import BACKDROPS, COLOURS, ClassName, classes
+from worker.training.synth.vocabulary import BACKDROPS, TINTS, ClassName, classes
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,9 @@ class Setting:
     shared_size: tuple[float, float] = (0.25, 0.5)
     text: float = 0.45  # share of scenes with lettering
     capitals: tuple[float, float] = (0.05, 0.2)  # height of capitals, share of the picture
-    tinted: float = 0.55
+    tinted: float = 0.45
     upright: float = 0.0  # share of objects that are not turned at all
-    kinds: tuple[float, float, float, float] = (0.3, 0.2, 0.2, 0.3)  # plain, gradient, patterned, photographic
+    kinds: tuple[float, float, float, float] = (0.35, 0.25, 0.2, 0.2)  # plain, gradient, patterned, photographic
     styles: tuple[str, ...] = ("fluent", "twemoji", "noto")
     held_out: bool = False  # take photographs that training never sees
 
@@ -116,7 +116,7 @@ def _sample_backdrop(rng: random.Random, setting: Setting) -> Backdrop:
     if kind == "patterned":
         kind = rng.choice(PATTERNED)
     if kind == "photo":
-        kind = rng.choice(("photo", "blurred photo"))
+        kind = rng.choice(("photo", "blurred photo", "blurred photo"))
         return Backdrop(kind, None, rng.getrandbits(32), setting.held_out)
     # White and beige are what shops photograph on, so they come more often.
     colour = rng.choice((*BACKDROPS, "white", "white", "beige"))
@@ -143,7 +143,7 @@ def _sample_item(
 ) -> Item:
     class_id = rng.randrange(len(classes()))
     styles = [style for style in setting.styles if style in sprites.styles_of(class_id)]
-    colours = [colour for colour in COLOURS if colour != backdrop.colour]
+    colours = [colour for colour in TINTS if colour != backdrop.colour]
     side = rng.uniform(*sizes) * min(1.0, aspect)
     reach = side * 0.46
     chance = rng.random()
@@ -151,7 +151,7 @@ def _sample_item(
         angle = 0.0
     else:
         spread = rng.random()
-        angle = rng.gauss(0, 14) if spread < 0.6 else rng.uniform(-45, 45) if spread < 0.85 else rng.uniform(-180, 180)
+        angle = rng.gauss(0, 12) if spread < 0.7 else rng.uniform(-40, 40) if spread < 0.95 else rng.uniform(-180, 180)
     return Item(
         class_id=class_id,
         style=rng.choice(styles or list(sprites.styles_of(class_id))),

@@ -72,11 +72,11 @@ def tinted(picture: Image.Image, colour: str, mode: str) -> Image.Image:
     light = rgb @ np.array([0.299, 0.587, 0.114], dtype=np.float32)[:, None] / 255
     if mode == "shade":
         shaded = target * (0.45 + 0.75 * light) + 90 * np.clip(light - 0.8, 0, 1)
-        out = 0.1 * rgb + 0.9 * shaded
+        out = 0.35 * rgb + 0.65 * shaded
     elif mode == "blend":
-        out = 0.42 * rgb + 0.58 * target
+        out = 0.5 * rgb + 0.5 * target
     else:
-        out = target * np.clip(0.25 + light, 0, 1.15)
+        out = rgb * (0.2 + 0.8 * target / 255)
     return Image.fromarray(np.concatenate([np.clip(out, 0, 255), alpha], axis=-1).astype(np.uint8), "RGBA")
 
 

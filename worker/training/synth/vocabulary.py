@@ -23,6 +23,9 @@ COLOURS: dict[str, tuple[int, int, int]] = {
     "grey": (140, 142, 148),
 }
 
+# What objects are tinted in: black and grey would hide what many of them are.
+TINTS = tuple(COLOURS)[:8]
+
 # Backgrounds may also be white or beige, which no object is tinted in: a white tint would equal a pale natural one.
 BACKDROPS: dict[str, tuple[int, int, int]] = {
     **COLOURS,
