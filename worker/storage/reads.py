@@ -162,8 +162,8 @@ class Reads:
             photo=photo,
             seen=Observation.from_json(seen),
             findings=tuple(Finding.from_json(finding) for finding in findings if not finding["shadow"]),
-            decision_id=decision and decision["id"],
-            annotated_key=decision and decision["annotated_key"],
+            decision_id=None if decision is None else decision["id"],
+            annotated_key=None if decision is None else decision["annotated_key"],
         )
 
     def _all(self, query: Select[Any]) -> Sequence[RowMapping]:

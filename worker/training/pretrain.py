@@ -69,13 +69,23 @@ class Stage:
 
 
 # Learning starts much sooner on large, upright things in their own colours; the next stages bring the rest.
-EASY = Setting(objects=(1.0,), single_size=(0.65, 1.0), text=0.05, tinted=0.3, upright=0.45, kinds=(0.45, 0.3, 0.15, 0.1))
+EASY = Setting(
+    objects=(1.0,), single_size=(0.65, 1.0), text=0.05, tinted=0.3, upright=0.45, kinds=(0.45, 0.3, 0.15, 0.1)
+)
 CROPS = Setting(objects=(1.0,), single_size=(0.55, 1.0), text=0.2, tinted=0.45, upright=0.3)
-SCENES = Setting(objects=(0.6, 0.25, 0.15), upright=0.2)
+SCENES = Setting(
+    objects=(0.55, 0.3, 0.15),
+    single_size=(0.42, 0.95),
+    shared_size=(0.32, 0.52),
+    text=0.25,
+    tinted=0.4,
+    upright=0.3,
+    kinds=(0.42, 0.28, 0.16, 0.14),
+)
 STAGES = {
     "easy": Stage(Feed(10, 64, EASY), 128, 2e-3, 1.2e-3, pooled=1.0, least=0.2, letters=0.0),
     "crops": Stage(Feed(11, 64, CROPS), 128, 1.5e-3, 1e-3, pooled=1.0, least=0.4, letters=0.0),
-    "dense": Stage(Feed(12, 96, SCENES), 64, 7e-4, 1e-3, pooled=0.2, least=0.5, letters=0.0),
+    "dense": Stage(Feed(12, 96, SCENES), 96, 1.2e-3, 1e-3, pooled=0.3, least=0.3, letters=0.0),
     "language": Stage(Feed(13, 96, Setting(), EARLY_TASKS, 2), 48, 8e-4, 1.5e-3, least=0.3, letters=0.0),
     "fine": Stage(Feed(14, 192, Setting(), ALL_TASKS), 32, 3e-4, 8e-4, least=0.05),
 }
@@ -130,8 +140,8 @@ class Run:
         groups = [(tower, stage.tower_rate), (others, stage.other_rate)]
         muon, adam = [], [{"params": list(self.heads.parameters()), "top": stage.other_rate}]
         for named, rate in groups:
-            plain = []
-            matrices = []
+            plain: list[Tensor] = []
+            matrices: list[Tensor] = []
             for name, parameter in named.items():
                 into = matrices if parameter.ndim == 2 and "embed" not in name and "shared" not in name else plain
                 into.append(parameter)
@@ -155,7 +165,7 @@ class Run:
         parameters = [p for p in (*self.model.parameters(), *self.heads.parameters()) if p.requires_grad]
         for optimizer in self.optimizers:
             optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        torch.autograd.backward(loss)
         team.average_gradients(parameters)
         nn.utils.clip_grad_norm_(parameters, 1.0)
         for optimizer in self.optimizers:
@@ -212,7 +222,8 @@ def losses_of(run: Run, stage: Stage, batch: dict[str, Any]) -> dict[str, Tensor
     tokens = run.model.model.vision_tower(batch["pixels"]).last_hidden_state
     losses = run.heads(tokens, batch, stage.pooled, letters=stage.letters > 0)
     weights = {"kind": 1.0, "box": 0.6, "colour": 0.4, "letter": stage.letters, "whole": stage.pooled}
-    total = stage.dense * sum((weights[name] * losses[name] for name in weights if name in losses), torch.tensor(0.0))
+    known = [weights[name] * losses[name] for name in weights if name in losses]
+    total = stage.dense * torch.stack(known).sum()
     if batch["pairs"]:
         spoken = language_loss(run.model, tokens, batch["pairs"], run.tokenizer)
         losses |= spoken
@@ -252,10 +263,10 @@ def train(run: Run, stage: Stage, *, max_minutes: float, workers: int, save_minu
             sums[name] += torch.nan_to_num(value.detach()).item()
         if steps % 50 == 0 and curves:
             speed = (run.seen - first) / (time.monotonic() - started)
-            means = {name: round(value / 50, 3) for name, value in sums.items()}
+            means = {name: round(total / 50, 3) for name, total in sums.items()}
             print(f"{time.strftime('%H:%M:%S')} {run.stage_name} {run.seen} {speed:.0f}/s {means}", flush=True)
-            for name, value in means.items():
-                curves.add_scalar(name, value, run.seen)
+            for name, mean in means.items():
+                curves.add_scalar(name, mean, run.seen)
             sums.clear()
         if leads and time.monotonic() - saved > save_minutes * 60:
             run.save()

@@ -37,7 +37,7 @@ def average_gradients(parameters: Sequence[Parameter]) -> None:
     flat = torch.cat([gradient.reshape(-1) for gradient in gradients])
     dist.all_reduce(flat)
     flat /= dist.get_world_size()
-    for gradient, piece in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
+    for gradient, piece in zip(gradients, torch.split(flat, [g.numel() for g in gradients]), strict=True):
         gradient.copy_(piece.view_as(gradient))
 
 
@@ -47,7 +47,9 @@ def shared_work(inputs: list[Tensor], work: Callable[[list[Tensor]], list[Tensor
     if ranks == 1:
         return work(inputs)
     flat = torch.zeros(sum(one.numel() for one in inputs))
-    pieces = [piece.view_as(one) for piece, one in zip(flat.split([i.numel() for i in inputs]), inputs, strict=True)]
+    pieces = [
+        piece.view_as(one) for piece, one in zip(torch.split(flat, [i.numel() for i in inputs]), inputs, strict=True)
+    ]
     for place, done in zip(range(rank, len(inputs), ranks), work(inputs[rank::ranks]), strict=True):
         pieces[place].copy_(done)
     dist.all_reduce(flat)

@@ -31,7 +31,7 @@ class Generated:
     log_probs: tuple[float, ...]
 
 
-class ChosenLogProbs(LogitsProcessor):
+class ChosenLogProbs(LogitsProcessor):  # type: ignore[misc]  # transformers is not typed here
     """Keeps the log-probability of the greedy choice at every step: rows x steps numbers instead of all logits
     (64 rows of 256 steps over 51,328 tokens would take 3.4 GB)."""
 
@@ -49,7 +49,7 @@ class ChosenLogProbs(LogitsProcessor):
         return listed
 
 
-class RowLimits(StoppingCriteria):
+class RowLimits(StoppingCriteria):  # type: ignore[misc]  # transformers is not typed here
     """Ends each row at its own limit; the others go on."""
 
     def __init__(self, limits: torch.Tensor) -> None:

@@ -7,6 +7,7 @@ import os
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,7 +71,7 @@ def _axes(width: int, height: int) -> tuple[Grid, Grid]:
     return x, y
 
 
-def _pattern(kind: str, rng: np.random.Generator, width: int, height: int) -> Grid:
+def _pattern(kind: str, rng: np.random.Generator, width: int, height: int) -> Any:
     """How much of the second colour each pixel has, 0 to 1."""
     x, y = _axes(width, height)
     turn = rng.uniform(0, np.pi)
@@ -132,7 +133,6 @@ def draw(backdrop: Backdrop, width: int, height: int) -> Image.Image:
         return Image.new("RGB", (width, height), tuple(int(level) for level in base))
     toward = 255.0 if base.mean() < 128 or rng.random() < 0.4 else 0.0
     second = base + (toward - base) * rng.uniform(0.15, 0.5)
-    mix = _pattern(backdrop.kind, rng, width, height)
-    mix = np.broadcast_to(mix, (height, width))[..., None]
+    mix = np.broadcast_to(_pattern(backdrop.kind, rng, width, height), (height, width))[..., None]
     pixels = base.astype(np.float32) * (1 - mix) + second.astype(np.float32) * mix
     return Image.fromarray(pixels.astype(np.uint8), "RGB")

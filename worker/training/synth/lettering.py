@@ -135,7 +135,8 @@ def turned(points: Points, angle: float, centre: tuple[float, float]) -> Points:
     """Points turned as `Image.rotate` turns pixels: degrees, against the clock, y pointing down."""
     angle = np.deg2rad(angle)
     matrix = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
-    return (points - centre) @ matrix.T + centre
+    out: Points = (points - np.array(centre)) @ matrix.T + np.array(centre)
+    return out
 
 
 def draw(line: Line, picture: Image.Image, characters: Image.Image) -> Points:

@@ -29,7 +29,13 @@ QUALITY = 85
 FIRST_SEED = 600_000
 TRIES = 12
 # Surfaces shops photograph on; no photographs, so that the samples have no other people's pictures in them.
-SURFACES = (("plain", "white"), ("plain", "beige"), ("gradient", "grey"), ("gradient", "blue"), ("gradient", "white"))
+SURFACES: tuple[tuple[str, str], ...] = (
+    ("plain", "white"),
+    ("plain", "beige"),
+    ("gradient", "grey"),
+    ("gradient", "blue"),
+    ("gradient", "white"),
+)
 SURFACES += (("wooden", "brown"), ("wooden", "beige"), ("woven", "beige"), ("gradient", "green"), ("plain", "blue"))
 POSE = Setting(objects=(1.0,), single_size=(0.55, 0.75), text=0.0, tinted=0.0, upright=0.4)
 BESIDE = Setting(objects=(0.0, 1.0), shared_size=(0.38, 0.48), text=0.0, tinted=0.0, upright=0.4)

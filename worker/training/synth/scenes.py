@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import io
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -222,23 +224,29 @@ def render(scene: Scene, size: int, *, masks: bool = False) -> Rendered:
     picture = backgrounds.draw(scene.backdrop, width, height)
     instances = Image.new("L", (width, height))
     characters = Image.new("L", (width, height))
-    boxes, outlines = [], []
+    boxes: list[tuple[float, float, float, float]] = []
+    outlines: list[NDArray[np.bool_] | None] = []
     # The main object is drawn last: nothing but lettering covers it.
     for place, item in reversed(list(enumerate(scene.items))):
         box, outline = _draw_item(item, place, picture, instances, masks)
         boxes.insert(0, box)
         outlines.insert(0, outline)
     quads = [_draw_line(line, scene, picture, characters) for line in scene.lines]
-    scale = np.array([width, height], dtype=np.float32)
     return Rendered(
         scene=scene,
         picture=_weathered(picture, scene),
-        boxes=np.clip(np.array(boxes, dtype=np.float32).reshape(-1, 4) / np.tile(scale, 2), 0, 1),
-        quads=np.clip(np.array(quads, dtype=np.float32).reshape(-1, 8) / np.tile(scale, 4), 0, 1),
+        boxes=_shares(boxes, (width, height) * 2),
+        quads=_shares(quads, (width, height) * 4),
         instances=np.asarray(instances),
         characters=np.asarray(characters),
         masks=tuple(outline for outline in outlines if outline is not None),
     )
+
+
+def _shares(rows: Sequence[Any], sides: tuple[int, ...]) -> NDArray[np.float32]:
+    """Pixels to shares of the picture."""
+    table = np.array(rows, dtype=np.float32).reshape(-1, len(sides))
+    return np.clip(table / np.array(sides, dtype=np.float32), 0, 1, dtype=np.float32)
 
 
 def _draw_item(
