@@ -46,6 +46,9 @@ class Up:
         return {
             "api": self.api,
             "docs": f"{self.api}/docs",
+            # The reviewers' pages and their login; null until there are any.
+            "review": None,
+            "login": None,
             "token": self.token,
             "tenant": self.tenant,
             "broker": self.broker,
