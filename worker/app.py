@@ -8,7 +8,7 @@ straight: it is acknowledged late, after the ledger's row is committed.
 from __future__ import annotations
 
 from celery import Celery
-from kombu.entity import Queue
+from kombu.entity import Exchange, Queue
 
 PROCESS_IMAGE = "shelfguard.process_image"
 STAGES = ("intake", "vision", "publish", "deliver")
@@ -30,7 +30,10 @@ def make_app(redis_url: str, stage_limit_seconds: float = 150.0) -> Celery:
         task_ignore_result=True,
         # Plain direct queues, declared here: they survive a broker that comes back empty, and an unknown name is an
         # error instead of a silently dropped message (celery/kombu#1404).
-        task_queues=[Queue(name) for name in (JOB_QUEUE, *WAKE_QUEUES.values(), SWEEP_QUEUE)],
+        task_queues=[
+            Queue(name, Exchange(name, type="direct"), routing_key=name)
+            for name in (JOB_QUEUE, *WAKE_QUEUES.values(), SWEEP_QUEUE)
+        ],
         task_create_missing_queues=False,
         task_default_queue=SWEEP_QUEUE,
         task_routes={

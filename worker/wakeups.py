@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from celery import Celery
 from kombu.exceptions import KombuError
@@ -25,18 +25,22 @@ class Wakeups:
         except _BROKER_ERRORS as error:
             raise Unavailable("the broker", str(error)) from error
 
-    def top_up(self, backlog: Mapping[str, int], batch: Mapping[str, int], workers: int) -> dict[str, int]:
-        """Send wake-ups so that min(backlog / batch, 2 x workers) are under way for each stage; returns those sent."""
-        sent: dict[str, int] = {}
+    def lengths(self, queues: Sequence[str]) -> dict[str, int]:
+        """Messages waiting in each queue. Raises Unavailable when the broker is away."""
         try:
             with self.app.connection_for_write() as connection:
                 client = connection.default_channel.client
-                for stage, waiting in backlog.items():
-                    wanted = min(-(-waiting // batch.get(stage, 1)), 2 * workers)
-                    under_way = int(client.llen(WAKE_QUEUES[stage]))
-                    sent[stage] = max(0, wanted - under_way)
+                return {queue: int(client.llen(queue)) for queue in queues}
         except _BROKER_ERRORS as error:
             raise Unavailable("the broker", str(error)) from error
+
+    def top_up(self, backlog: Mapping[str, int], batch: Mapping[str, int], workers: int) -> dict[str, int]:
+        """Send wake-ups so that min(backlog / batch, 2 x workers) are under way for each stage; returns those sent."""
+        under_way = self.lengths([WAKE_QUEUES[stage] for stage in backlog])
+        sent: dict[str, int] = {}
+        for stage, waiting in backlog.items():
+            wanted = min(-(-waiting // batch.get(stage, 1)), 2 * workers)
+            sent[stage] = max(0, wanted - under_way[WAKE_QUEUES[stage]])
         for stage, count in sent.items():
             for _ in range(count):
                 self.wake(stage)

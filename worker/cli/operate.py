@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+from collections.abc import Sequence
+from contextlib import suppress
 from enum import StrEnum
 from typing import Annotated
 
@@ -60,7 +62,7 @@ def beat() -> None:
 
 
 def _run_worker(stage: Stage, concurrency: int) -> None:
-    from celery.signals import worker_process_init
+    from celery.signals import worker_process_init, worker_ready
 
     from worker import tasks, wiring
     from worker.app import JOB_QUEUE, SWEEP_QUEUE, WAKE_QUEUES
@@ -72,13 +74,14 @@ def _run_worker(stage: Stage, concurrency: int) -> None:
     tasks.register(app)
     worker_process_init.connect(lambda **_: _start_child(stage), weak=False)
     extra = {Stage.INTAKE: [JOB_QUEUE], Stage.PUBLISH: [SWEEP_QUEUE]}
-    queues = ",".join([WAKE_QUEUES[stage.value], *extra.get(stage, [])])
+    queues = [WAKE_QUEUES[stage.value], *extra.get(stage, [])]
+    worker_ready.connect(lambda **_: _guard(queues), weak=False)
     app.worker_main(
         [
             "worker",
             "--pool=prefork",
             f"--concurrency={concurrency}",
-            f"--queues={queues}",
+            f"--queues={','.join(queues)}",
             f"--hostname={stage.value}-{os.getpid()}@%h",
             "--without-gossip",
             "--without-mingle",
@@ -86,6 +89,33 @@ def _run_worker(stage: Stage, concurrency: int) -> None:
             "--loglevel=WARNING",
         ]
     )
+
+
+def _guard(queues: list[str]) -> None:
+    """In the worker's main process: end it when its consumer has gone deaf; its supervisor starts another."""
+    from celery.worker import state
+
+    from worker import wiring
+    from worker.stall_guard import StallGuard
+
+    def waiting(names: Sequence[str]) -> int:
+        return sum(wiring.wakeups().lengths(names).values())
+
+    def busy() -> bool:
+        # Reserved: received, and waiting for a pool process that may still be loading the model.
+        return bool(state.active_requests or state.reserved_requests)
+
+    StallGuard(queues, waiting, busy, end=_end_worker).start()
+
+
+def _end_worker() -> None:
+    """End the pool's processes and this one at once: a deaf consumer may not hear a request to stop either."""
+    import psutil
+
+    for child in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            child.kill()
+    os._exit(70)  # EX_SOFTWARE
 
 
 def _start_child(stage: Stage) -> None:

@@ -36,7 +36,7 @@ from worker.training.muon import Muon
 from worker.training.synth.scenes import Setting
 
 # Shares of prompts while the language model learns: names and places first, reading beside them.
-EARLY_TASKS = (("<CAPTION>", 1.0), ("<OD>", 1.0), ("<DETAILED_CAPTION>", 0.25), ("<OCR>", 0.3))
+EARLY_TASKS = (("<CAPTION>", 1.0), ("<OD>", 0.9), ("<DETAILED_CAPTION>", 0.15), ("<OCR>", 0.1))
 ALL_TASKS = (
     ("<CAPTION>", 1.0),
     ("<OD>", 1.0),
@@ -74,20 +74,21 @@ EASY = Setting(
 )
 CROPS = Setting(objects=(1.0,), single_size=(0.55, 1.0), text=0.2, tinted=0.45, upright=0.3)
 SCENES = Setting(
-    objects=(0.55, 0.3, 0.15),
+    objects=(0.6, 0.28, 0.12),
     single_size=(0.42, 0.95),
     shared_size=(0.32, 0.52),
     text=0.25,
     tinted=0.4,
     upright=0.3,
-    kinds=(0.42, 0.28, 0.16, 0.14),
+    kinds=(0.45, 0.28, 0.15, 0.12),
+    styles=("fluent", "fluent", "twemoji", "noto"),
 )
 STAGES = {
     "easy": Stage(Feed(10, 64, EASY), 128, 2e-3, 1.2e-3, pooled=1.0, least=0.2, letters=0.0),
     "crops": Stage(Feed(11, 64, CROPS), 128, 1.5e-3, 1e-3, pooled=1.0, least=0.4, letters=0.0),
     "dense": Stage(Feed(12, 96, SCENES), 96, 1.2e-3, 1e-3, pooled=0.3, least=0.3, letters=0.0),
-    "language": Stage(Feed(13, 96, Setting(), EARLY_TASKS, 2), 48, 8e-4, 1.5e-3, least=0.3, letters=0.0),
-    "fine": Stage(Feed(14, 192, Setting(), ALL_TASKS), 32, 3e-4, 8e-4, least=0.05),
+    "language": Stage(Feed(15, 96, SCENES, EARLY_TASKS, 1), 96, 8e-4, 1e-3, least=0.25, letters=0.0),
+    "fine": Stage(Feed(14, 128, Setting(), ALL_TASKS, 3), 48, 4e-4, 8e-4, least=0.05, letters=0.0),
 }
 
 

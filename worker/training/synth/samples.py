@@ -84,7 +84,7 @@ def scene_of(row: dict[str, Any], place: int, seed: int) -> Scene:
         contrast=1.0,
         brightness=1.0,
         jpeg=None,
-        noise=1.5,
+        noise=0.8,
     )
 
 
