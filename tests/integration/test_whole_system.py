@@ -13,6 +13,7 @@ from typing import Any
 from uuid import uuid4
 
 import boto3
+import httpx
 import pytest
 
 from tests.integration.whole import Whole, outcome, sample_files, until
@@ -231,3 +232,24 @@ def test_a_broker_that_forgets_everything_changes_no_outcome(
 def _ended_share(whole: Whole, sent: dict[str, str]) -> float:
     ended = sum(whole.client.job(job_id)["state"] == "DONE" for job_id in sent.values())
     return ended / len(sent)
+
+
+def test_a_job_sent_while_the_database_is_away_is_accepted_when_it_is_back(whole: Whole, tmp_path: Path) -> None:
+    whole.system.servers.kill("postgres")
+    try:
+        task_id = send_by_celery(whole, tmp_path, a_celery_job(image=image_field(str(sample_files()[0]))))
+        refused = httpx.get(f"{whole.up.api}/readyz", timeout=30)
+        assert refused.status_code == 503
+        assert "database" in refused.text
+    finally:
+        whole.system.servers.restart("postgres")
+    until(lambda: bool(whole.client.find_jobs(idempotency_key=task_id, tenant="shop")))
+    (found,) = whole.client.find_jobs(idempotency_key=task_id, tenant="shop")
+    assert whole.wait([found["job_id"]])[found["job_id"]]["state"] == "DONE"
+
+
+def test_an_object_store_that_is_away_delays_jobs_and_rejects_none(whole: Whole) -> None:
+    job_ids = [whole.send(image_field(str(file))) for file in sample_files()[:6]]
+    whole.system.servers.kill("s3")
+    whole.system.servers.restart("s3")
+    assert {job["state"] for job in whole.wait(job_ids).values()} == {"DONE"}

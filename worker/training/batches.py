@@ -103,9 +103,9 @@ class Scenes(Dataset[Sample]):
         if self.spelling and feed.tasks:
             rng = random.Random(feed.seed * 7_368_787 + index)
             names = [name for name, _ in feed.tasks]
-            # Scenes without lettering have nothing to read; one in ten of them still teaches to answer nothing.
+            # Scenes without lettering have nothing to read; half of them still teach to answer nothing.
             shares = [
-                share * (0.1 if name in targets.READING and not rendered.scene.lines else 1.0)
+                share * (0.5 if name in targets.READING and not rendered.scene.lines else 1.0)
                 for name, share in feed.tasks
             ]
             chosen = _without_repeats(rng, names, shares, feed.prompts)

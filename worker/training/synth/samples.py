@@ -1,10 +1,9 @@
 """The sample photos of the demo, rendered from seeds no training stage uses.
 
-Run as: python -m worker.training.synth.samples [--out worker/samples] [--choose CHECKPOINT]
+Run as: python -m worker.training.synth.samples [--out worker/samples]
 
 `wanted.jsonl` beside this module says what a seller offers and what is really on the photo. The pose and the background
-come from a seed; `--choose` tries a few seeds for each photo and keeps, in `wanted.jsonl`, the first with which the
-checkpoint names what is there, so that the demo shows the pipeline and not the limits of a small model.
+come from the row's seed, which `worker.training.choose_samples` picks.
 """
 
 from __future__ import annotations
@@ -27,7 +26,6 @@ PHOTOS = Path(__file__).resolve().parents[2] / "samples"
 SIDE = 640
 QUALITY = 85
 FIRST_SEED = 600_000
-TRIES = 12
 # Surfaces shops photograph on; no photographs, so that the samples have no other people's pictures in them.
 SURFACES: tuple[tuple[str, str], ...] = (
     ("plain", "white"),
@@ -105,30 +103,6 @@ def photo(row: dict[str, Any], place: int, seed: int) -> Rendered:
     return scenes.render(scene_of(row, place, seed), SIDE)
 
 
-def choose(checkpoint_folder: Path) -> None:
-    """Keep for each photo the first seed with which the checkpoint's caption and detection are right."""
-    from worker.training.score import Checkpoint, edits, named  # needs torch, which plain rendering does not
-
-    checkpoint = Checkpoint.load(checkpoint_folder)
-    rows = wanted()
-    for place, row in enumerate(rows):
-        marks = []
-        for seed in range(TRIES):
-            rendered = photo(row, place, seed)
-            answers = checkpoint.look([rendered.picture], ("<CAPTION>", "<OD>", "<OCR>"))
-            plain = {task: texts[0].replace("</s>", "").replace("<s>", "") for task, texts in answers.items()}
-            names = {name for name, _ in row["objects"]}
-            text = " ".join(row["text"])
-            wrong = len(names - named(plain["<CAPTION>"])) + len(names - named(plain["<OD>"]))
-            wrong += len(named(plain["<CAPTION>"]) - names)
-            marks.append(wrong + edits(plain["<OCR>"], text) / max(4, len(text)))
-            if marks[-1] < 0.05:
-                break
-        row["seed"] = min(range(len(marks)), key=marks.__getitem__)
-        print(f"{row['file']:24} seed {row['seed']:2} mark {min(marks):.2f}", flush=True)
-    WANTED.write_text("".join(json.dumps(row) + "\n" for row in rows))
-
-
 def write(out: Path) -> int:
     """Render all photos and `samples.jsonl`; how many there are."""
     assets.fetch()
@@ -160,10 +134,7 @@ def write(out: Path) -> int:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=PHOTOS)
-    parser.add_argument("--choose", type=Path, help="a checkpoint to choose the seeds with")
     options = parser.parse_args()
-    if options.choose:
-        choose(options.choose)
     print(f"{write(options.out)} photos in {options.out}")
 
 

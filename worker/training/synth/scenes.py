@@ -246,7 +246,8 @@ def render(scene: Scene, size: int, *, masks: bool = False) -> Rendered:
 def _shares(rows: Sequence[Any], sides: tuple[int, ...]) -> NDArray[np.float32]:
     """Pixels to shares of the picture."""
     table = np.array(rows, dtype=np.float32).reshape(-1, len(sides))
-    return np.clip(table / np.array(sides, dtype=np.float32), 0, 1, dtype=np.float32)
+    inside: NDArray[np.float32] = np.clip(table / np.array(sides, dtype=np.float32), 0, 1)
+    return inside
 
 
 def _draw_item(
