@@ -1,6 +1,6 @@
 """How well a checkpoint does on held-out rendered scenes.
 
-Run as: python -m worker.training.score DIR [--count 200] [--seed 900001] [--json]
+Run as: python -m worker.training.score DIR [--count 200] [--setting product|full] [--seed 900001] [--json]
 
 Scenes are drawn at 512 pixels and go through the checkpoint's own processor, with photographs no training scene shows.
 """
@@ -22,12 +22,12 @@ from transformers import AutoProcessor, Florence2ForConditionalGeneration, Flore
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from worker.training.synth import scenes
+from worker.training.synth.render import SETTINGS
 from worker.training.synth.scenes import Rendered, Setting
 from worker.training.synth.vocabulary import classes
 
 SEED = 900_001
 SIZE = 512
-HELD_OUT = Setting(held_out=True)
 TASKS = ("<CAPTION>", "<OD>", "<OCR>")
 LARGE = 60 / 512  # height of capitals that counts as large text
 
@@ -113,7 +113,7 @@ class Tally:
         return {name: round(sum(values) / len(values), 4) for name, values in sorted(self.counts.items()) if values}
 
 
-def held_out(count: int, seed: int = SEED, setting: Setting = HELD_OUT, size: int = SIZE) -> Iterator[Rendered]:
+def held_out(count: int, seed: int = SEED, setting: Setting = SETTINGS["full"], size: int = SIZE) -> Iterator[Rendered]:
     """Scenes no training saw: other seeds, other photographs."""
     for index in range(count):
         yield scenes.render(scenes.sample(seed, index, setting), size)
@@ -158,11 +158,11 @@ def judge(rendered: Rendered, answers: dict[str, Any], tally: Tally) -> None:
         tally.add("no_text_is_empty", not answers["<OCR>"])
 
 
-def score(folder: Path, count: int, seed: int = SEED, batch: int = 25) -> dict[str, float]:
+def score(folder: Path, count: int, seed: int = SEED, setting: str = "full", batch: int = 25) -> dict[str, float]:
     """Shares over `count` held-out scenes."""
     checkpoint = Checkpoint.load(folder)
     tally = Tally()
-    scenes_left = list(held_out(count, seed))
+    scenes_left = list(held_out(count, seed, SETTINGS[setting]))
     for place in range(0, count, batch):
         some = scenes_left[place : place + batch]
         answers = checkpoint.look([rendered.picture for rendered in some], TASKS)
@@ -178,9 +178,10 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--count", type=int, default=200)
     parser.add_argument("--seed", type=int, default=SEED)
+    parser.add_argument("--setting", choices=SETTINGS, default="full")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    shares = score(options.folder, options.count, options.seed)
+    shares = score(options.folder, options.count, options.seed, options.setting)
     print(json.dumps(shares) if options.json else "\n".join(f"{name:32} {share:.3f}" for name, share in shares.items()))
 
 
