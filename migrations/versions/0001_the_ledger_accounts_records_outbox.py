@@ -178,7 +178,11 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("event_id", "endpoint_id", name=op.f("pk_deliveries")),
     )
     op.create_index(
-        "ix_deliveries_due", "deliveries", ["endpoint_id", "next_at"], unique=False, postgresql_where=sa.text("state = 'pending'")
+        "ix_deliveries_due",
+        "deliveries",
+        ["endpoint_id", "next_at"],
+        unique=False,
+        postgresql_where=sa.text("state = 'pending'"),
     )
     op.create_table(
         "observations",
