@@ -17,9 +17,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from transformers import BartTokenizer, Florence2Processor
 
+from domain.observations import Task
 from worker.training import heads
-from worker.training.synth import scenes, targets
-from worker.training.synth.scenes import Rendered, Setting
+from worker.training.synth import asked, scenes, targets
+from worker.training.synth.scenes import Rendered, Scene, Setting
+from worker.vision.prompts import SENTENCES
 
 Sample = dict[str, Any]
 
@@ -30,9 +32,15 @@ class Feed:
 
     seed: int
     size: int  # pixels of the square the tower sees
-    setting: Setting
+    settings: tuple[tuple[Setting, float], ...]  # kinds of scenes with their shares
     tasks: tuple[tuple[str, float], ...] = ()  # shares of the prompts; none before the language model joins
     prompts: int = 3  # prompts a scene
+
+    def scene(self, index: int) -> Scene:
+        """Scene `index`, of a kind drawn by its share."""
+        choices, shares = zip(*self.settings, strict=True)
+        setting = random.Random(self.seed * 15_485_863 + index).choices(choices, shares)[0]
+        return scenes.sample(self.seed, index, setting)
 
 
 def squared(rendered: Rendered, size: int) -> Rendered:
@@ -56,7 +64,6 @@ class Spelling:
 
     def __init__(self, processor: Florence2Processor) -> None:
         tokenizer: BartTokenizer = processor.tokenizer
-        self.processor = processor
         self.fast = tokenizer.backend_tokenizer
         self.bos, self.eos = tokenizer.bos_token_id, tokenizer.eos_token_id
         self.known: dict[str, list[int]] = {}
@@ -65,8 +72,9 @@ class Spelling:
         return list(self.fast.encode(text, add_special_tokens=False).ids)
 
     def prompt(self, text: str) -> list[int]:
-        """As the processor expands it, without the image tokens."""
-        expanded = self.processor._construct_prompts(text)[0]
+        """As the engine sends it, without the image tokens."""
+        task, _, asked_for = text[1:].partition(">")
+        expanded = SENTENCES[Task(task.lower())].replace("{input}", asked_for)
         if expanded not in self.known:
             # Prompts with places or phrases are endless; keep only what comes again.
             ids = [self.bos, *self.ids(expanded), self.eos]
@@ -76,7 +84,7 @@ class Spelling:
         return self.known[expanded]
 
     def answer(self, task: str, text: str) -> list[int]:
-        if task not in targets.READING:
+        if task not in asked.READING:
             return [self.bos, *self.ids(text), self.eos]
         # Letter by letter, as random strings have to be read: merged pairs would teach whole words only.
         pieces = re.findall(r"<loc_\d+>|.", text)
@@ -97,7 +105,7 @@ class Scenes(Dataset[Sample]):
 
     def __getitem__(self, index: int) -> Sample:
         feed = self.feed
-        rendered = squared(scenes.render(scenes.sample(feed.seed, index, feed.setting), feed.size), feed.size)
+        rendered = squared(scenes.render(feed.scene(index), feed.size), feed.size)
         cells = heads.label(rendered, feed.size)
         sample: Sample = {"pixels": np.asarray(rendered.picture), **dataclasses.asdict(cells)}
         if self.spelling and feed.tasks:
@@ -105,11 +113,11 @@ class Scenes(Dataset[Sample]):
             names = [name for name, _ in feed.tasks]
             # Scenes without lettering have nothing to read; half of them still teach to answer nothing.
             shares = [
-                share * (0.5 if name in targets.READING and not rendered.scene.lines else 1.0)
+                share * (0.5 if name in asked.READING and not rendered.scene.lines else 1.0)
                 for name, share in feed.tasks
             ]
             chosen = _without_repeats(rng, names, shares, feed.prompts)
-            pairs = [(task, *targets.pair(rendered, task, rng)) for task in chosen]
+            pairs = [(task, *asked.pair(rendered, task, rng)) for task in chosen]
             sample["pairs"] = [(self.spelling.prompt(p), self.spelling.answer(task, a)) for task, p, a in pairs]
         return sample
 

@@ -28,8 +28,10 @@ from transformers import (
 
 from worker.training.synth.vocabulary import BACKDROPS, MATERIALS, PATTERNS, SHOP_WORDS, classes
 
-# Pixels of the input to one image token: the three strides of the tower, 8 x 2 x 2.
-STRIDE = 32
+# The three strides of the tower; their product is the pixels of the input to one image token. The last stage keeps the
+# grid of the one before: at 32 pixels a token would have to hold eight letters of a line, at 16 it holds two or three.
+PATCH_STRIDES = (8, 2, 1)
+STRIDE = math.prod(PATCH_STRIDES)
 RESOLUTION = 192
 BPE_SIZE = 1400
 PAD, EOS, DECODER_START = 1, 2, 2
@@ -165,7 +167,7 @@ def build_config(tokenizer: BartTokenizer, resolution: int) -> Florence2Config:
     vision = {
         "depths": [1, 3, 1],
         "patch_size": [11, 3, 3],
-        "patch_stride": [8, 2, 2],
+        "patch_stride": list(PATCH_STRIDES),
         "patch_padding": [5, 1, 1],
         "patch_prenorm": [False, True, True],
         "embed_dim": [64, 128, 256],

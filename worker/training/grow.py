@@ -1,4 +1,4 @@
-"""The same model for larger pictures: learnt positions are stretched over the finer grid.
+"""The same model for larger pictures or finer tokens: learnt positions are stretched over the finer grid.
 
 The tower itself has no positions. The projector's rows and columns and the first rows of the encoder's position table
 (one for the mean token, then the grid) are interpolated; prompt positions move up behind the longer picture.
@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import Florence2ForConditionalGeneration
 
-from worker.training.fresh import STRIDE
+from worker.training.fresh import PATCH_STRIDES, STRIDE
 
 OFFSET = 2  # BART's position table starts with two unused rows
 
@@ -31,6 +31,8 @@ def resized(model: Florence2ForConditionalGeneration, resolution: int) -> Floren
     old, new = config.vision_config.max_position_embeddings, resolution // STRIDE
     config.vision_config.max_position_embeddings = new
     config.vision_config.window_size = new
+    # Convolutions keep their weights at another stride; what they see lies closer together, which is soon learnt.
+    config.vision_config.patch_stride = list(PATCH_STRIDES)
     state = model.state_dict()
     for name in ("row_embeddings", "column_embeddings"):
         key = f"model.multi_modal_projector.image_position_embed.{name}.weight"

@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from worker.training.fresh import STRIDE
 from worker.training.synth.lettering import ALPHABET
 from worker.training.synth.scenes import Rendered
 from worker.training.synth.vocabulary import COLOURS, classes
 
-STRIDE = 32
-CELL = 8  # pixels of an object cell: four by four cells to a token
-LETTER_CELL = 4  # pixels of a character cell: eight by eight to a token
+CELL = 8  # pixels of an object cell
+LETTER_CELL = 4  # pixels of a character cell
+BOX_UNIT = 32  # pixels; box distances in this unit lie around one, where the loss is well shaped
 CLASSES = len(classes()) + 1  # 0 is background
 COLOUR_NAMES = list(COLOURS)
 COLOURED = len(COLOUR_NAMES) + 1  # 0 is the natural colour
@@ -32,7 +33,7 @@ class Cells:
     """Labels of one scene for the heads, as small arrays."""
 
     kinds: NDArray[np.uint8]  # rows x columns, 0 or class id + 1
-    boxes: NDArray[np.float32]  # rows x columns x 4: distances to left, top, right, bottom in tokens
+    boxes: NDArray[np.float32]  # rows x columns x 4: distances to left, top, right, bottom in BOX_UNIT
     colours: NDArray[np.uint8]
     letters: NDArray[np.uint8]
     main: int
@@ -51,9 +52,9 @@ def label(rendered: Rendered, size: int) -> Cells:
         [0, *(COLOUR_NAMES.index(item.colour) + 1 if item.colour else 0 for item in rendered.scene.items)],
         dtype=np.uint8,
     )
-    centre = (np.arange(grid, dtype=np.float32) + 0.5) * CELL / STRIDE
+    centre = (np.arange(grid, dtype=np.float32) + 0.5) * CELL / BOX_UNIT
     x, y = np.meshgrid(centre, centre)
-    sides = np.concatenate([np.zeros((1, 4), np.float32), rendered.boxes * (size / STRIDE)])[owner]
+    sides = np.concatenate([np.zeros((1, 4), np.float32), rendered.boxes * (size / BOX_UNIT)])[owner]
     boxes = np.stack([x - sides[..., 0], y - sides[..., 1], sides[..., 2] - x, sides[..., 3] - y], axis=-1)
     middle = LETTER_CELL // 2
     return Cells(

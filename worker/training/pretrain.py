@@ -1,10 +1,11 @@
 """Training shelf-tiny from nothing, one stage after another.
 
-Run as: python -m worker.training.pretrain RUN --stage easy|dense|language|fine|read --scenes N [--max-minutes M]
+Run as: python -m worker.training.pretrain RUN --stage easy|dense|... --scenes N [--max-minutes M] [--start-from DIR]
 
 RUN is a folder (keep it under .shelfguard/training/). A stage that was stopped goes on where it was; a new stage starts
-from the weights the last one left. The order that works, and why, is in LOG.md: single objects first, then scenes
-with a dense head at low resolution, then the language model at a higher rate than the tower, resolution last.
+from the weights the last one left, or from an exported checkpoint. The order that works, and why, is in LOG.md: single
+objects first, then scenes with a dense head at low resolution, then the language model at a higher rate than the tower,
+resolution last.
 """
 
 from __future__ import annotations
@@ -12,103 +13,27 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import math
 import signal
 import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from timm.scheduler.cosine_lr import CosineLRScheduler
 from timm.utils.model_ema import ModelEmaV3
 from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
-from transformers import Florence2Processor
+from transformers import Florence2ForConditionalGeneration, Florence2Processor
 
 from worker.training import fresh, grow, team
-from worker.training.batches import Feed, stream
+from worker.training.batches import stream
 from worker.training.heads import Heads
 from worker.training.language import language_loss
 from worker.training.muon import Muon
-from worker.training.synth.scenes import Setting
-
-# Shares of prompts while the language model learns: names and places first, reading beside them.
-EARLY_TASKS = (
-    ("<CAPTION>", 1.0),
-    ("<OD>", 1.0),
-    ("<DETAILED_CAPTION>", 0.12),
-    ("<MORE_DETAILED_CAPTION>", 0.08),
-    ("<DENSE_REGION_CAPTION>", 0.08),
-    ("<REGION_PROPOSAL>", 0.05),
-    ("<OPEN_VOCABULARY_DETECTION>", 0.1),
-    ("<OCR>", 0.05),
-    ("<OCR_WITH_REGION>", 0.05),
-)
-ALL_TASKS = (
-    ("<CAPTION>", 1.0),
-    ("<OD>", 1.0),
-    ("<OCR>", 0.9),
-    ("<OCR_WITH_REGION>", 0.5),
-    ("<DETAILED_CAPTION>", 0.35),
-    ("<MORE_DETAILED_CAPTION>", 0.2),
-    ("<DENSE_REGION_CAPTION>", 0.2),
-    ("<REGION_PROPOSAL>", 0.1),
-    ("<OPEN_VOCABULARY_DETECTION>", 0.3),
-    ("<CAPTION_TO_PHRASE_GROUNDING>", 0.1),
-    ("<REGION_TO_CATEGORY>", 0.1),
-    ("<REGION_TO_DESCRIPTION>", 0.08),
-)
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One stage: what it sees and how it learns. Rates are for AdamW-sized steps."""
-
-    feed: Feed
-    batch: int
-    tower_rate: float
-    other_rate: float
-    pooled: float = 0.0
-    dense: float = 1.0
-    letters: float = 0.5
-    warmup: int = 1500  # scenes
-    least: float = 0.1  # the rate at the end, relative to its top
-
-
-# Learning starts much sooner on large, upright things in their own colours; the next stages bring the rest.
-EASY = Setting(
-    objects=(1.0,), single_size=(0.65, 1.0), text=0.05, tinted=0.3, upright=0.45, kinds=(0.45, 0.3, 0.15, 0.1)
-)
-SCENES = Setting(
-    objects=(0.6, 0.28, 0.12),
-    single_size=(0.42, 0.95),
-    shared_size=(0.32, 0.52),
-    text=0.25,
-    tinted=0.4,
-    upright=0.3,
-    kinds=(0.45, 0.28, 0.15, 0.12),
-    styles=("fluent", "fluent", "twemoji", "noto"),
-)
-# Close to what is measured, with somewhat fewer photographs and less lettering.
-FULL = Setting(text=0.35, tinted=0.42, kinds=(0.38, 0.27, 0.18, 0.17), styles=("fluent", "fluent", "twemoji", "noto"))
-STAGES = {
-    "easy": Stage(Feed(10, 64, EASY), 128, 2e-3, 1.2e-3, pooled=1.0, least=0.2, letters=0.0),
-    "dense": Stage(Feed(12, 96, SCENES), 96, 1.2e-3, 1e-3, pooled=0.3, least=0.3, letters=0.0),
-    "language": Stage(Feed(16, 96, SCENES, EARLY_TASKS, 2), 96, 6e-4, 1.2e-3, least=0.04, letters=0.0),
-    "fine": Stage(Feed(17, 128, FULL, EARLY_TASKS, 2), 64, 5e-4, 8e-4, least=0.04, letters=0.0),
-    "read": Stage(Feed(18, 192, Setting(), ALL_TASKS, 3), 48, 3e-4, 8e-4, least=0.04),
-}
-
-
-def schedule(stage: Stage, seen: int, total: int) -> float:
-    """Rise, then half a cosine down, by scenes; a factor on the rates."""
-    if seen < stage.warmup:
-        return (seen + 1) / stage.warmup
-    done = min(1.0, (seen - stage.warmup) / max(1, total - stage.warmup))
-    return stage.least + (1 - stage.least) * 0.5 * (1 + math.cos(math.pi * done))
+from worker.training.stages import STAGES, Stage
 
 
 class Run:
@@ -126,6 +51,7 @@ class Run:
         self.resolution = resolution
         self.averaged: ModelEmaV3 | None = None
         self.optimizers: list[torch.optim.Optimizer] = []
+        self.schedules: list[CosineLRScheduler] = []
 
     @property
     def processor(self) -> Florence2Processor:
@@ -138,6 +64,7 @@ class Run:
             self.resolution = stage.feed.size
         self.stage_name, self.seen, self.total = name, 0, total
         self._build_optimizers(stage)
+        self.schedule(stage)
         # About the last fifty steps: over two hundred, a short stage would end with what the one before knew.
         self.averaged = ModelEmaV3(self.model, decay=0.98, use_warmup=False)
 
@@ -150,7 +77,7 @@ class Run:
         for parameter in tower.values():
             parameter.requires_grad_(True)
         groups = [(tower, stage.tower_rate), (others, stage.other_rate)]
-        muon, adam = [], [{"params": list(self.heads.parameters()), "top": stage.other_rate}]
+        muon, adam = [], [{"params": list(self.heads.parameters()), "lr_scale": stage.other_rate}]
         for named, rate in groups:
             plain: list[Tensor] = []
             matrices: list[Tensor] = []
@@ -160,17 +87,29 @@ class Run:
             if self.optimizer_kind == "adamw":
                 plain, matrices = plain + matrices, []
             if matrices:
-                muon.append({"params": matrices, "top": rate})
+                muon.append({"params": matrices, "lr_scale": rate})
             if plain:
-                adam.append({"params": plain, "top": rate})
-        self.optimizers = [torch.optim.AdamW(adam, lr=0.0, betas=(0.9, 0.98), weight_decay=0.01, fused=True)]
+                adam.append({"params": plain, "lr_scale": rate})
+        self.optimizers = [torch.optim.AdamW(adam, lr=1.0, betas=(0.9, 0.98), weight_decay=0.01, fused=True)]
         if muon:
-            self.optimizers.append(Muon(muon, lr=0.0))
+            self.optimizers.append(Muon(muon, lr=1.0))
 
-    def set_rate(self, factor: float) -> None:
-        for optimizer in self.optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = group["top"] * factor
+    def schedule(self, stage: Stage) -> None:
+        """Rise, then half a cosine down, by scenes seen; every group's own rate is a factor on it."""
+        self.schedules = [
+            CosineLRScheduler(
+                optimizer,
+                t_initial=self.total,
+                lr_min=stage.least,
+                warmup_t=min(stage.warmup, self.total - 1),
+                t_in_epochs=False,
+            )
+            for optimizer in self.optimizers
+        ]
+
+    def set_rate(self) -> None:
+        for schedule in self.schedules:
+            schedule.step_update(self.seen)
 
     def step(self, loss: Tensor) -> None:
         """One step down, together with the other processes, where there are any."""
@@ -225,6 +164,7 @@ class Run:
         self._build_optimizers(stage)
         for optimizer, state in zip(self.optimizers, self._saved["optimizers"], strict=True):
             optimizer.load_state_dict(state)
+        self.schedule(stage)
         self.averaged = ModelEmaV3(self.model, decay=0.98, use_warmup=False)
         self.averaged.module.load_state_dict(self._saved["averaged"])
 
@@ -244,8 +184,13 @@ def losses_of(run: Run, stage: Stage, batch: dict[str, Any]) -> dict[str, Tensor
     return losses
 
 
-def train(run: Run, stage: Stage, *, max_minutes: float, workers: int, save_minutes: float = 4.0) -> None:
-    """Learn until the stage's scenes are seen or the time is up; saves now and then and at the end."""
+def train(
+    run: Run, stage: Stage, *, max_minutes: float, workers: int, save_minutes: float = 4.0, half: bool = False
+) -> None:
+    """Learn until the stage's scenes are seen or the time is up; saves now and then and at the end.
+
+    `half` multiplies matrices in bfloat16; weights, losses and steps stay in float32.
+    """
     started = saved = time.monotonic()
     leads = team.share()[0] == 0
     curves = SummaryWriter(str(run.folder / "curves" / run.stage_name)) if leads else None
@@ -266,8 +211,9 @@ def train(run: Run, stage: Stage, *, max_minutes: float, workers: int, save_minu
         if team.anyone(told_to_stop.is_set() or time.monotonic() - started > max_minutes * 60):
             break
         batch = next(feed)
-        run.set_rate(schedule(stage, run.seen, run.total))
-        losses = losses_of(run, stage, batch)
+        run.set_rate()
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            losses = losses_of(run, stage, batch)
         run.step(losses["total"])
         run.seen += stage.batch
         steps += 1
@@ -300,17 +246,19 @@ def describe(folder: Path, name: str, stage: Stage, options: argparse.Namespace)
         file.write(json.dumps(row) + "\n")
 
 
-def start(folder: Path, name: str, stage: Stage, scenes: int, optimizer: str) -> Run:
-    """The run in `folder`, in this stage: new, resumed, or moved on from the stage before."""
+def start(folder: Path, name: str, stage: Stage, scenes: int, optimizer: str, weights: Path | None = None) -> Run:
+    """The run in `folder`, in this stage: new, from exported `weights`, resumed, or moved on from the stage before."""
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / "state.pt").exists():
         run = Run(folder, stage.feed.size, optimizer)
+        if weights:
+            run.model = grow.resized(Florence2ForConditionalGeneration.from_pretrained(weights), stage.feed.size)
         run.enter(name, stage, scenes)
         return run
     run = Run.load(folder)
     if run.stage_name == name and run.seen < run.total:
-        run.resume(stage)
         run.total = scenes
+        run.resume(stage)
     else:
         # What was averaged is better than where the last step happened to end.
         run.model.load_state_dict(run.averaged_weights())
@@ -331,6 +279,12 @@ def main() -> None:
         "--threads", type=int, default=1, help="of one process; on a busy machine one each and more processes"
     )
     parser.add_argument("--optimizer", choices=("adamw", "muon"), default="muon")
+    parser.add_argument(
+        "--half", action="store_true", help="bfloat16 products, where the processor multiplies them faster"
+    )
+    parser.add_argument(
+        "--start-from", type=Path, help="an exported checkpoint of the same tokenizer, where RUN is new"
+    )
     parser.add_argument("--size", type=int, help="other pixels than the stage's own")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -338,10 +292,10 @@ def main() -> None:
     stage = STAGES[options.stage]
     if options.size:
         stage = dataclasses.replace(stage, feed=dataclasses.replace(stage.feed, size=options.size))
-    run = start(options.folder, options.stage, stage, options.scenes, options.optimizer)
+    run = start(options.folder, options.stage, stage, options.scenes, options.optimizer, options.start_from)
     if team.share()[0] == 0:
         describe(options.folder, options.stage, stage, options)
-    train(run, stage, max_minutes=options.max_minutes, workers=options.workers)
+    train(run, stage, max_minutes=options.max_minutes, workers=options.workers, half=options.half)
 
 
 if __name__ == "__main__":

@@ -12,9 +12,9 @@ from transformers import AutoProcessor, Florence2ForConditionalGeneration
 
 from worker.training import batches, fresh, grow, muon, pretrain
 from worker.training.export import export
-from worker.training.pretrain import Stage
 from worker.training.score import edits, named, overlap
-from worker.training.synth import assets, scenes, targets
+from worker.training.stages import Stage
+from worker.training.synth import asked, assets, scenes
 from worker.training.synth.scenes import Setting
 
 TASKS = (("<CAPTION>", 1.0), ("<OD>", 1.0), ("<OCR_WITH_REGION>", 1.0))
@@ -24,7 +24,9 @@ TASKS = (("<CAPTION>", 1.0), ("<OD>", 1.0), ("<OCR_WITH_REGION>", 1.0))
 def stage() -> Stage:
     if not {"fluent", "twemoji", "noto"} & set(assets.available()):
         pytest.skip("no drawings to render scenes from: run python -m worker.training.synth.assets")
-    feed = batches.Feed(seed=3, size=64, setting=Setting(text=1.0, kinds=(1, 0, 0, 0)), tasks=TASKS, prompts=2)
+    feed = batches.Feed(
+        seed=3, size=64, settings=((Setting(text=1.0, kinds=(1, 0, 0, 0)), 1.0),), tasks=TASKS, prompts=2
+    )
     return Stage(feed, batch=2, tower_rate=1e-3, other_rate=1e-3, warmup=1)
 
 
@@ -79,7 +81,8 @@ def test_a_grown_model_keeps_its_size_and_its_mean_position() -> None:
     old, new = model.state_dict()[key], grown.state_dict()[key]
     assert old.shape == new.shape
     assert torch.equal(old[:3], new[:3])
-    assert torch.equal(old[7:-12], new[19:])
+    few, many = (64 // fresh.STRIDE) ** 2, (128 // fresh.STRIDE) ** 2
+    assert torch.equal(old[3 + few : few - many], new[3 + many :])
 
 
 def test_orthogonalised_matrices_have_singular_values_near_one() -> None:
@@ -97,16 +100,20 @@ def test_measures() -> None:
     assert edits("SALE", "SAIL") == 2
 
 
-def test_the_schedule_rises_and_falls() -> None:
-    stage = dataclasses.replace(pretrain.STAGES["dense"], warmup=100)
-    rates = [pretrain.schedule(stage, seen, 1000) for seen in (0, 99, 500, 1000)]
-    assert rates[0] < rates[2] < rates[1]
-    assert rates[3] == pytest.approx(stage.least)
+def test_the_rate_rises_and_falls(stage: Stage, tmp_path: Path) -> None:
+    stage = dataclasses.replace(stage, warmup=100, least=0.1)
+    run = pretrain.start(tmp_path, "small", stage, 1000, "muon")
+    rates = []
+    for run.seen in (0, 100, 500, 1000):
+        run.set_rate()
+        rates.append({group["lr"] for optimizer in run.optimizers for group in optimizer.param_groups})
+    assert max(rates[0]) < max(rates[2]) < max(rates[1])
+    assert max(rates[3]) == pytest.approx(stage.least * stage.tower_rate)
 
 
 def test_absent_phrases_have_empty_answers() -> None:
     if not assets.available():
         pytest.skip("no drawings to render scenes from")
     rendered = scenes.render(scenes.sample(1, 1), 64)
-    answers = {bool(targets.open_vocabulary(rendered, random.Random(seed))[1]) for seed in range(20)}
+    answers = {bool(asked.open_vocabulary(rendered, random.Random(seed))[1]) for seed in range(20)}
     assert answers == {True, False}

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from worker.training.synth import assets, lettering, render, scenes, targets
+from worker.training.synth import asked, assets, lettering, render, scenes, targets
 from worker.training.synth.scenes import Rendered, Setting
 from worker.training.synth.vocabulary import classes, with_article
 
@@ -91,10 +91,10 @@ def test_places_are_floored_and_clamped() -> None:
     assert targets.places((0.0, 0.0019, 1.0)) == "<loc_0><loc_1><loc_999>"
 
 
-@pytest.mark.parametrize("task", [*targets.WITHOUT_INPUT, *targets.WITH_INPUT])
+@pytest.mark.parametrize("task", [*targets.WITHOUT_INPUT, *asked.WITH_INPUT])
 def test_every_task_has_a_prompt_and_an_answer(task: str, rendered: list[Rendered]) -> None:
     for one in rendered:
-        prompt, answer = targets.pair(one, task, random.Random(1))
+        prompt, answer = asked.pair(one, task, random.Random(1))
         assert prompt.startswith(task)
         assert "\n" not in answer
 
@@ -110,3 +110,28 @@ def test_rendering_to_files_writes_a_manifest(tmp_path: Path, rendered: list[Ren
     for row in rows:
         assert (tmp_path / row["file"]).is_file()
         assert row["main"] == row["objects"][0]["name"]
+
+
+def test_a_phrase_names_objects_that_are_there_or_nothing(rendered: list[Rendered]) -> None:
+    for one in rendered:
+        for seed in range(30):
+            phrase, found = asked.phrase_for(one, random.Random(seed))
+            words = [{item.kind.name, item.kind.group} for item, _ in found]
+            assert all(any(word in phrase for word in of_item) for of_item in words)
+            if not found:
+                there = [item for item in one.scene.items if item.kind.name in phrase.split() or item.phrase == phrase]
+                assert all(item.phrase != phrase and (item.colour or item.kind.name != phrase) for item in there)
+
+
+def test_a_region_of_text_is_answered_with_that_text(rendered: list[Rendered]) -> None:
+    lettered = [one for one in rendered if len(one.scene.lines) == 1]
+    assert lettered
+    answers = {asked.region_reading(one, random.Random(3))[1] == one.scene.lines[0].text for one in lettered}
+    assert True in answers
+
+
+def test_masks_asked_for_by_region_are_polygons_of_whole_points(rendered: list[Rendered]) -> None:
+    for one in rendered:
+        _, answer = asked.region_segmentation(one, random.Random(1))
+        for part in answer.split("<sep>"):
+            assert part.count("<loc_") % 2 == 0 and part.count("<loc_") >= 6

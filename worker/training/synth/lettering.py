@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from worker.training.synth.vocabulary import SHOP_WORDS, classes
+from worker.training.synth.words import catalogue_words
 
 # Characters a line may hold; the place in this string plus one is the mark in the character map.
 ALPHABET = string.ascii_uppercase + string.ascii_lowercase + string.digits + ".,:;-!?%$&@/+#'()*=_"
@@ -94,7 +95,11 @@ def random_text(rng: random.Random) -> str:
     """Shop words, names of goods, made-up words, codes, prices, telephone numbers, addresses."""
     kind = rng.random()
     if kind < 0.42:
-        words = [rng.choice(SHOP_WORDS) for _ in range(rng.choice((1, 1, 1, 2, 2, 3)))]
+        # Half from the long list: a short one would be learnt by heart instead of its letters.
+        words = [
+            rng.choice(SHOP_WORDS if rng.random() < 0.5 else catalogue_words())
+            for _ in range(rng.choice((1, 1, 1, 2, 2, 3)))
+        ]
         return _cased(" ".join(words), rng)
     if kind < 0.52:
         return _cased(rng.choice(classes()).name, rng)

@@ -30,6 +30,9 @@ class Setting:
     shared_size: tuple[float, float] = (0.25, 0.5)
     text: float = 0.45  # share of scenes with lettering
     capitals: tuple[float, float] = (0.05, 0.2)  # height of capitals, share of the picture
+    lines: tuple[int, ...] = (1, 1, 1, 2, 2, 3)  # how many lines a lettered scene is given; fewer where they do not fit
+    turned: float = 0.5  # share of lines that are not level
+    plates: float = 0.4  # share of lines on a plate of their own
     tinted: float = 0.45
     upright: float = 0.0  # share of objects that are not turned at all
     kinds: tuple[float, float, float, float] = (0.35, 0.25, 0.2, 0.2)  # plain, gradient, patterned, photographic
@@ -183,7 +186,10 @@ def _sample_lines(
 ) -> tuple[lettering.Line, ...]:
     lines: list[lettering.Line] = []
     taken: list[tuple[float, float]] = []
-    for _ in range(rng.choice((1, 1, 1, 2, 2, 3))):
+    wanted = rng.choice(setting.lines)
+    for _ in range(4 * wanted):
+        if len(lines) == wanted:
+            break
         text = lettering.random_text(rng)
         font = rng.randrange(max(1, len(lettering.fonts())))
         capital = rng.uniform(*setting.capitals)
@@ -192,28 +198,37 @@ def _sample_lines(
         if capital < 0.03:
             continue
         half = lettering.length(text, font, capital) / aspect / 2
-        angle = rng.choice((0.0, 0.0, rng.gauss(0, 5), rng.uniform(-25, 25)))
+        angle = rng.choice((rng.gauss(0, 5), rng.uniform(-25, 25))) if rng.random() < setting.turned else 0.0
         # Mostly above or below the goods, as on adverts; a third anywhere, also across them.
-        y = rng.choice((rng.uniform(0.04, 0.22), rng.uniform(0.78, 0.96), rng.uniform(0.1, 0.9)))
+        crowded = max(setting.lines) > 3
+        y = (
+            rng.uniform(0.05, 0.95)
+            if crowded
+            else rng.choice((rng.uniform(0.04, 0.22), rng.uniform(0.78, 0.96), rng.uniform(0.1, 0.9)))
+        )
         y = min(max(y, capital), 1 - capital)
         reach = capital * 1.2 + 0.5 * abs(angle) / 57 * 2 * half
         if any(abs(y - other) < reach + room for other, room in taken):
             continue
         taken.append((y, reach))
         x = _between(rng, min(0.5, half + 0.03))
-        lines.append(lettering.Line(text, font, capital, x, y, angle if half < 0.35 else angle / 4, *_inks(rng)))
+        lines.append(
+            lettering.Line(text, font, capital, x, y, angle if half < 0.35 else angle / 4, *_inks(rng, setting.plates))
+        )
     return tuple(sorted(lines, key=lambda line: line.y))
 
 
-def _inks(rng: random.Random) -> tuple[lettering.Colour, lettering.Colour | None, lettering.Colour | None]:
+def _inks(
+    rng: random.Random, plates: float
+) -> tuple[lettering.Colour, lettering.Colour | None, lettering.Colour | None]:
     """Ink, backing, outline: always something that stands out."""
     dark = rng.choice(((10, 10, 12), (30, 30, 90), (120, 10, 20), (20, 70, 30), (60, 30, 80)))
     light = rng.choice(((255, 255, 255), (250, 240, 200), (255, 225, 60), (210, 235, 255)))
     ink, other = (dark, light) if rng.random() < 0.5 else (light, dark)
     how = rng.random()
-    if how < 0.4:
+    if how < plates:
         return ink, other, None
-    if how < 0.75:
+    if how < plates + 0.6 * (1 - plates):
         return ink, None, other
     return ink, None, None
 

@@ -1,16 +1,14 @@
-"""What Florence-2 should answer about a scene, in its own grammar.
+"""What Florence-2 should answer about a scene where a task needs no input, in its own grammar.
 
-`pairs(rendered, task, rng)` gives the prompt as users write it (`<OD>`, `<OPEN_VOCABULARY_DETECTION>a cup`) and the
-answer as the model must write it, places as `<loc_0>` to `<loc_999>`.
+Places are `<loc_0>` to `<loc_999>`, shares of width and height in thousandths. `asked.py` has the tasks with an input.
 """
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Iterable
 
 from worker.training.synth.scenes import Item, Rendered
-from worker.training.synth.vocabulary import MASS, PLURALS, classes, with_article
+from worker.training.synth.vocabulary import PLURALS, with_article
 
 BINS = 1000
 
@@ -78,18 +76,19 @@ def more_detailed(rendered: Rendered) -> str:
 
 
 def detection(rendered: Rendered) -> str:
-    return "".join(f"{item.kind.name}{places(box)}" for item, box in _each(rendered))
+    return "".join(f"{item.kind.name}{places(box)}" for item, box in each(rendered))
 
 
 def dense_captions(rendered: Rendered) -> str:
-    return "".join(f"{item.phrase}{places(box)}" for item, box in _each(rendered))
+    return "".join(f"{item.phrase}{places(box)}" for item, box in each(rendered))
 
 
 def proposals(rendered: Rendered) -> str:
-    return "".join(places(box) for _, box in _each(rendered))
+    return "".join(places(box) for _, box in each(rendered))
 
 
-def _each(rendered: Rendered) -> list[tuple[Item, list[float]]]:
+def each(rendered: Rendered) -> list[tuple[Item, list[float]]]:
+    """Objects with their boxes, the main one first."""
     return [(item, [float(v) for v in box]) for item, box in zip(rendered.scene.items, rendered.boxes, strict=True)]
 
 
@@ -112,57 +111,3 @@ WITHOUT_INPUT: dict[str, Callable[[Rendered], str]] = {
     "<OCR>": read,
     "<OCR_WITH_REGION>": read_with_regions,
 }
-READING = frozenset({"<OCR>", "<OCR_WITH_REGION>", "<REGION_TO_OCR>"})
-
-
-def open_vocabulary(rendered: Rendered, rng: random.Random) -> tuple[str, str]:
-    """A phrase that is there, by name, colour or group; or one that is not, whose answer is empty."""
-    items = rendered.scene.items
-    names = {item.kind.name for item in items}
-    if rng.random() < 0.4:
-        phrase = rng.choice([kind.name for kind in classes() if kind.name not in names])
-        found: list[tuple[Item, list[float]]] = []
-    else:
-        wanted = rng.choice(items)
-        way = rng.random()
-        if way < 0.7:
-            phrase, found = wanted.kind.name, [p for p in _each(rendered) if p[0].kind.name == wanted.kind.name]
-        else:
-            phrase, found = wanted.phrase, [p for p in _each(rendered) if p[0].phrase == wanted.phrase]
-    if rng.random() < 0.3 and phrase not in MASS and phrase not in PLURALS:
-        return f"<OPEN_VOCABULARY_DETECTION>{with_article(phrase, phrase)}", _boxed(phrase, found)
-    return f"<OPEN_VOCABULARY_DETECTION>{phrase}", _boxed(phrase, found)
-
-
-def _boxed(phrase: str, found: list[tuple[Item, list[float]]]) -> str:
-    return phrase + "".join(places(box) for _, box in found) if found else ""
-
-
-def grounding(rendered: Rendered, rng: random.Random) -> tuple[str, str]:
-    answer = "".join(f"{noun(item)}{places(box)}" for item, box in _each(rendered))
-    return f"<CAPTION_TO_PHRASE_GROUNDING>{caption(rendered)}", answer
-
-
-def region_category(rendered: Rendered, rng: random.Random) -> tuple[str, str]:
-    item, box = rng.choice(_each(rendered))
-    return f"<REGION_TO_CATEGORY>{places(box)}", item.kind.name
-
-
-def region_description(rendered: Rendered, rng: random.Random) -> tuple[str, str]:
-    item, box = rng.choice(_each(rendered))
-    return f"<REGION_TO_DESCRIPTION>{places(box)}", noun(item)
-
-
-WITH_INPUT: dict[str, Callable[[Rendered, random.Random], tuple[str, str]]] = {
-    "<OPEN_VOCABULARY_DETECTION>": open_vocabulary,
-    "<CAPTION_TO_PHRASE_GROUNDING>": grounding,
-    "<REGION_TO_CATEGORY>": region_category,
-    "<REGION_TO_DESCRIPTION>": region_description,
-}
-
-
-def pair(rendered: Rendered, task: str, rng: random.Random) -> tuple[str, str]:
-    """The prompt and the answer of one task on one scene."""
-    if task in WITHOUT_INPUT:
-        return task, WITHOUT_INPUT[task](rendered)
-    return WITH_INPUT[task](rendered, rng)

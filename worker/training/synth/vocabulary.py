@@ -41,6 +41,28 @@ MASS = frozenset(
     {"bread", "cheese", "soap", "honey", "milk", "canned food", "beer", "sake", "nail polish", "ice cream"}
 )
 
+# What a kind of goods is usually made of; kinds that are made of many things are left out.
+MATERIAL_OF: dict[str, str] = {
+    name: material
+    for material, names in {
+        "leather": "dress shoe,boot,hiking boot,handbag,purse,clutch bag,suitcase,boxing glove,football",
+        "cotton": "t-shirt,shirt,blouse,socks,lab coat,shorts",
+        "denim": "jeans",
+        "silk": "kimono,sari",
+        "wool": "scarf,gloves,coat",
+        "gold": "ring,necklace,crown,coin",
+        "steel": "kitchen knife,dagger,crossed swords,axe,spoon,frying pan,fork and knife,scissors,razor,key",
+        "glass": "wine glass,whisky glass,mirror,light bulb,champagne bottle",
+        "wood": "chair,door,guitar,violin,pencil,broom,bow and arrow,drum",
+        "ceramic": "coffee cup,teapot,bathtub",
+        "plastic": "toothbrush,bucket,comb,toy gun,credit card,lotion bottle",
+        "rubber": "flip-flop,basketball,plunger",
+        "paper": "book,banknotes,joker card,juice box",
+        "metal": "trumpet,bicycle,canned food",
+    }.items()
+    for name in names.split(",")
+}
+
 # What shops print on pictures; half of the lettering in scenes comes from here, the rest is random characters.
 SHOP_WORDS = [
     "sale",
