@@ -4,7 +4,7 @@ Run as: python -m worker.training.choose_samples CHECKPOINT [--tries 12]
 
 For each row of `synth/wanted.jsonl` a few poses are tried and the best is written back, so that the demo shows the
 pipeline and not the limits of a small model. Then `python -m worker.training.synth.samples` draws the photos anew. How
-good the model is, `worker.training.score` says, on scenes nobody picked.
+good the model is, `shelfguard bench model` says, on scenes nobody picked.
 """
 
 from __future__ import annotations
@@ -14,32 +14,35 @@ import json
 from pathlib import Path
 from typing import Any
 
-from worker.training.score import Checkpoint, edits, named
+from domain.observations import Plan, Task
+from worker.training.measures import edits, named
 from worker.training.synth.samples import WANTED, photo, wanted
+from worker.vision.engine import FlorenceEngine, Look
 
-TASKS = ("<CAPTION>", "<OD>", "<OCR>")
+PLAN = Plan(tasks=(Task.CAPTION, Task.DETAILED_CAPTION, Task.OD, Task.OCR_WITH_REGION))
+GOOD, GOOD_WITH_TEXT = 0.05, 0.11  # marks below which no further pose is tried
 
 
-def mark(checkpoint: Checkpoint, row: dict[str, Any], place: int, seed: int) -> float:
+def mark(engine: FlorenceEngine, row: dict[str, Any], place: int, seed: int) -> float:
     """How much is wrong about one photo: objects unnamed or invented, and the share of letters misread."""
-    answers = checkpoint.look([photo(row, place, seed).picture], TASKS)
-    plain = {task: texts[0].replace("</s>", "").replace("<s>", "") for task, texts in answers.items()}
+    picture = photo(row, place, seed).picture
+    (seen,) = engine.look([Look(picture, "", *picture.size, PLAN)])
     names = {name for name, _ in row["objects"]}
     text = " ".join(row["text"])
-    said, found = named(plain["<CAPTION>"]), named(plain["<OD>"])
+    said, found = named(seen.short_caption), named(", ".join(item.label for item in seen.objects))
     wrong = 2 * len(names - said) + len(names - found) + len(said - names) + len(found - names)
-    return wrong + 0.1 * min(1.0, edits(plain["<OCR>"], text) / max(4, len(text)))
+    return wrong + (2.0 if text else 0.1) * min(1.0, edits(seen.text, text) / max(4, len(text)))
 
 
 def choose(checkpoint_folder: Path, tries: int) -> None:
     """Write the best seed of each row into `wanted.jsonl`."""
-    checkpoint = Checkpoint.load(checkpoint_folder)
+    engine = FlorenceEngine.load(checkpoint_folder)
     rows = wanted()
     for place, row in enumerate(rows):
         marks: list[float] = []
         for seed in range(tries):
-            marks.append(mark(checkpoint, row, place, seed))
-            if marks[-1] < (0.11 if row["text"] else 0.05):
+            marks.append(mark(engine, row, place, seed))
+            if marks[-1] < (GOOD_WITH_TEXT if row["text"] else GOOD):
                 break
         row["seed"] = min(range(len(marks)), key=marks.__getitem__)
         print(f"{row['file']:24} seed {row['seed']:2} mark {min(marks):.2f}", flush=True)

@@ -35,6 +35,9 @@ STRIDE = math.prod(PATCH_STRIDES)
 RESOLUTION = 192
 BPE_SIZE = 1400
 PAD, EOS, DECODER_START = 1, 2, 2
+TOKEN_IDS = {"bos_token_id": 0, "pad_token_id": PAD, "eos_token_id": EOS, "decoder_start_token_id": DECODER_START}
+# Nothing is forced into an answer: it would be learnt as a part of it.
+SPECIAL: dict[str, int | None] = {**TOKEN_IDS, "forced_eos_token_id": None, "forced_bos_token_id": None}
 
 STRUCTURE_TOKENS = [
     "<od>",
@@ -147,8 +150,11 @@ def build_tokenizer() -> BartTokenizer:
     return tokenizer
 
 
-def build_processor(tokenizer: BartTokenizer, resolution: int) -> Florence2Processor:
-    """The standard processor: squash to a square, bicubic, ImageNet statistics, no crop."""
+def build_processor(tokenizer: BartTokenizer, resolution: int, tokens: int | None = None) -> Florence2Processor:
+    """The standard processor: squash to a square, bicubic, ImageNet statistics, no crop.
+
+    tokens: of one picture, where the tower is not ours.
+    """
     images = CLIPImageProcessor(
         do_resize=True,
         size={"height": resolution, "width": resolution},
@@ -157,7 +163,7 @@ def build_processor(tokenizer: BartTokenizer, resolution: int) -> Florence2Proce
         image_mean=[0.485, 0.456, 0.406],
         image_std=[0.229, 0.224, 0.225],
     )
-    images.image_seq_length = image_tokens(resolution)
+    images.image_seq_length = tokens or image_tokens(resolution)
     return Florence2Processor(image_processor=images, tokenizer=tokenizer, post_processor_config=POST_PROCESSING)
 
 
@@ -194,32 +200,20 @@ def build_config(tokenizer: BartTokenizer, resolution: int) -> Florence2Config:
         "dropout": 0.0,
         "attention_dropout": 0.0,
         "activation_dropout": 0.0,
-        "bos_token_id": 0,
-        "pad_token_id": PAD,
-        "eos_token_id": EOS,
-        "decoder_start_token_id": DECODER_START,
-        "forced_eos_token_id": None,
-        "forced_bos_token_id": None,
         "scale_embedding": False,
-    }
+    } | SPECIAL
     return Florence2Config(
         vision_config=vision,
         text_config=text,
         image_token_id=tokenizer.convert_tokens_to_ids("<image>"),
-        bos_token_id=0,
-        pad_token_id=PAD,
-        eos_token_id=EOS,
-        decoder_start_token_id=DECODER_START,
+        **TOKEN_IDS,
     )
 
 
 def build_generation() -> GenerationConfig:
     """Greedy, nothing banned, nothing forced."""
     return GenerationConfig(
-        bos_token_id=0,
-        pad_token_id=PAD,
-        eos_token_id=EOS,
-        decoder_start_token_id=DECODER_START,
+        **TOKEN_IDS,
         max_new_tokens=192,
         num_beams=1,
         do_sample=False,
@@ -249,10 +243,15 @@ def build_model(tokenizer: BartTokenizer, resolution: int, seed: int = 0) -> Flo
     return model
 
 
-def save(folder: Path, model: Florence2ForConditionalGeneration, processor: Florence2Processor) -> None:
+def save(
+    folder: Path,
+    model: Florence2ForConditionalGeneration,
+    processor: Florence2Processor,
+    dtype: torch.dtype = torch.float16,
+) -> None:
     """Write weights as float16 (half the size; the answers stay the same) and everything beside them."""
     folder.mkdir(parents=True, exist_ok=True)
-    model.to(torch.float16).save_pretrained(folder)
+    model.to(dtype).save_pretrained(folder)
     processor.save_pretrained(folder)
     config_file = folder / "config.json"
     config = json.loads(config_file.read_text())

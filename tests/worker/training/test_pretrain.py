@@ -12,7 +12,6 @@ from transformers import AutoProcessor, Florence2ForConditionalGeneration
 
 from worker.training import batches, fresh, grow, muon, pretrain
 from worker.training.export import export
-from worker.training.score import edits, named, overlap
 from worker.training.stages import Stage
 from worker.training.synth import asked, assets, scenes
 from worker.training.synth.scenes import Setting
@@ -89,15 +88,6 @@ def test_orthogonalised_matrices_have_singular_values_near_one() -> None:
     torch.manual_seed(0)
     values = torch.linalg.svdvals(muon.orthogonal(torch.randn(2, 16, 48)))
     assert float(values.min()) > 0.5 and float(values.max()) < 1.4
-
-
-def test_long_names_hide_the_short_ones_inside_them() -> None:
-    assert named("A red hiking boot and a keyboard.") == {"hiking boot", "keyboard"}
-
-
-def test_measures() -> None:
-    assert overlap([0, 0, 2, 2], [1, 0, 3, 2]) == pytest.approx(1 / 3)
-    assert edits("SALE", "SAIL") == 2
 
 
 def test_the_rate_rises_and_falls(stage: Stage, tmp_path: Path) -> None:

@@ -3,8 +3,8 @@
 Run as: python -m worker.training.synth.assets
 
 The two npm packages are packed into `.shelfguard/assets/` with the ordinary npm client; Noto Color Emoji comes from the
-system's fonts (Debian: fonts-noto-color-emoji). Nothing of it is committed. OpenMoji is not here on purpose: it
-measures how well an unseen drawing style is recognised.
+system's fonts (Debian: fonts-noto-color-emoji). Nothing of it is committed. OpenMoji is fetched to measure with
+only: how well an unseen drawing style is recognised. No training scene is drawn in it.
 """
 
 from __future__ import annotations
@@ -23,6 +23,9 @@ NOTO_FILES = (
     Path("/usr/share/fonts/google-noto-emoji/NotoColorEmoji.ttf"),
 )
 STYLES = ("fluent", "twemoji", "noto")
+UNSEEN = "openmoji"
+MEASURED = {UNSEEN: "openmoji@17.0.0"}
+SUBFOLDERS = {"fluent": "assets", UNSEEN: "color/svg"}
 
 
 class AssetsMissing(RuntimeError):
@@ -38,7 +41,7 @@ def folder() -> Path:
 def drawings(style: str) -> Path:
     """The folder of one npm style, which need not exist."""
     base = folder() / style / "package"
-    return base / "assets" if style == "fluent" else base
+    return base / SUBFOLDERS.get(style, "")
 
 
 def noto_font() -> Path | None:
@@ -48,7 +51,7 @@ def noto_font() -> Path | None:
 
 
 def available() -> tuple[str, ...]:
-    """Styles that can be drawn on this machine."""
+    """Styles that training may draw in on this machine."""
     here = [style for style in PACKAGES if drawings(style).is_dir()]
     return tuple(here + (["noto"] if noto_font() else []))
 
@@ -63,7 +66,7 @@ def fetch(styles: Iterable[str] = tuple(PACKAGES)) -> None:
         target = folder() / style
         target.mkdir(parents=True, exist_ok=True)
         packed = subprocess.run(
-            ["npm", "pack", PACKAGES[style], "--silent"],
+            ["npm", "pack", (PACKAGES | MEASURED)[style], "--silent"],
             cwd=target,
             capture_output=True,
             text=True,
@@ -72,7 +75,7 @@ def fetch(styles: Iterable[str] = tuple(PACKAGES)) -> None:
         )
         archives = sorted(target.glob("*.tgz"))
         if packed.returncode != 0 or not archives:
-            raise AssetsMissing(f"npm pack {PACKAGES[style]} failed: {packed.stderr.strip()[-300:]}")
+            raise AssetsMissing(f"npm pack for {style} failed: {packed.stderr.strip()[-300:]}")
         with tarfile.open(archives[-1]) as archive:
             archive.extractall(target, filter="data")
         archives[-1].unlink()

@@ -147,7 +147,7 @@ def _sample_item(
     rng: random.Random, setting: Setting, sizes: tuple[float, float], backdrop: Backdrop, aspect: float
 ) -> Item:
     class_id = rng.randrange(len(classes()))
-    styles = [style for style in setting.styles if style in sprites.styles_of(class_id)]
+    styles = [style for style in setting.styles if sprites.sprite(style, class_id) is not None]
     colours = [colour for colour in TINTS if colour != backdrop.colour]
     side = rng.uniform(*sizes) * min(1.0, aspect)
     reach = side * 0.46

@@ -21,7 +21,10 @@ TINT_MODES = ("shade", "blend", "multiply")
 
 def _file(style: str, codepoint: str, suffix: str) -> Path | None:
     base = assets.drawings(style)
-    return next((f for f in (base / f"{codepoint}{suffix}", base / f"{codepoint}-fe0f{suffix}") if f.is_file()), None)
+    names = (codepoint, f"{codepoint}-fe0f")
+    if style == assets.UNSEEN:
+        names = (codepoint.upper(), f"{codepoint.upper()}-FE0F")
+    return next((file for name in names if (file := base / f"{name}{suffix}").is_file()), None)
 
 
 def _draw_noto(codepoint: str) -> Image.Image | None:

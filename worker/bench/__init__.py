@@ -1,0 +1,1 @@
+"""Side-by-side figures: what `shelfguard bench` prints. Timing lives here, never in an assert."""
