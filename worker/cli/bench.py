@@ -21,7 +21,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and 
 
 @bench_app.command("model")
 def model(
-    model: Annotated[str | None, typer.Option(help="shelf-tiny, a directory, or hub-id@commit.")] = None,
+    model: Annotated[str, typer.Option(help="shelf-tiny, a directory, or hub-id@commit.")] = "shelf-tiny",
     count: Annotated[int, typer.Option(min=8, help="Scenes of the largest part; fewer are quicker and vaguer.")] = 400,
     base_size: Annotated[
         bool, typer.Option("--base-size", help="Also load a random checkpoint of Florence-2-base size (1 GB on disk).")
@@ -45,9 +45,7 @@ def model(
                 task = tasks[part] = bars.add_task(part, total=whole)
             bars.advance(task, done)
 
-        figures = bench.measure(
-            model or "shelf-tiny", count=count, photos=photographs, base_size=base_size, progress=advance
-        )
+        figures = bench.measure(model, count=count, photos=photographs, base_size=base_size, progress=advance)
     if card is not None:
         rewrite(card, figures)
     if as_json:

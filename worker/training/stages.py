@@ -24,14 +24,18 @@ ALL_TASKS = (
     ("<OD>", 1.0),
     ("<OCR>", 0.9),
     ("<OCR_WITH_REGION>", 0.5),
-    ("<DETAILED_CAPTION>", 0.35),
-    ("<MORE_DETAILED_CAPTION>", 0.2),
+    ("<DETAILED_CAPTION>", 0.3),
+    ("<MORE_DETAILED_CAPTION>", 0.15),
     ("<DENSE_REGION_CAPTION>", 0.2),
     ("<REGION_PROPOSAL>", 0.1),
-    ("<OPEN_VOCABULARY_DETECTION>", 0.3),
-    ("<CAPTION_TO_PHRASE_GROUNDING>", 0.1),
+    ("<OPEN_VOCABULARY_DETECTION>", 0.35),
+    ("<CAPTION_TO_PHRASE_GROUNDING>", 0.15),
+    ("<REFERRING_EXPRESSION_SEGMENTATION>", 0.12),
+    ("<REGION_TO_SEGMENTATION>", 0.08),
     ("<REGION_TO_CATEGORY>", 0.1),
     ("<REGION_TO_DESCRIPTION>", 0.08),
+    ("<REGION_TO_OCR>", 0.15),
+    ("<VQA>", 0.08),
 )
 
 
@@ -92,6 +96,16 @@ STAGES = {
         least=0.15,
         letters=1.0,
         warmup=5000,
+    ),
+    "letters": Stage(
+        Feed(24, 128, ((FULL, 0.4), (LETTERED, 0.6))),
+        96,
+        7e-4,
+        1.2e-3,
+        pooled=0.1,
+        least=0.2,
+        letters=2.0,
+        warmup=2000,
     ),
     "speech": Stage(
         Feed(22, 128, ((FULL, 0.65), (LETTERED, 0.35)), ALL_TASKS, 3), 64, 4e-4, 1.2e-3, least=0.1, letters=1.0
