@@ -70,7 +70,8 @@ def decode(model: TextModel, features: torch.Tensor, rows: Sequence[Row]) -> lis
     step = 0
     while live:
         tokens = torch.tensor(last, device=model.device)
-        chosen, log_probs = _best(model.step(memory, tokens[:, None], step)[:, -1], live, step, model.end)
+        position = torch.tensor([step], device=model.device)
+        chosen, log_probs = _best(model.step(memory, tokens[:, None], position)[:, -1], live, step, model.end)
         step += 1
         for answer, token, log_prob in zip(live, chosen, log_probs, strict=True):
             answer.tokens.append(token)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -13,10 +14,12 @@ from PIL import Image
 
 from domain.errors import Unavailable
 from domain.observations import Answer, Engine, Observation, Plan, Question, Task
+from worker.vision.choosing import Choice, choose
 from worker.vision.decoding import Generated, decode
 from worker.vision.florence import DTypeName, Loaded, load
 from worker.vision.images import as_rgb
 from worker.vision.parsing import Canvas, Reading, parse
+from worker.vision.prefix_tree import PrefixTree
 from worker.vision.prompts import USUAL, Prompt, prompt_for, prompt_for_question
 from worker.vision.text_model import Row, TextModel
 from worker.vision.vocabulary import Vocabulary
@@ -47,6 +50,16 @@ class Look:
     width: int
     height: int
     plan: Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Pick:
+    """One choice to make: which of the tree's answers fits the image under the prompt. Picks that share an image
+    object share its features."""
+
+    image: Image.Image
+    prompt: Prompt
+    tree: PrefixTree
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,15 +127,47 @@ class FlorenceEngine:
         rows = [self._row(item, seen.index(item.look), lengths or {}) for item in asked]
         order = sorted(range(len(rows)), key=lambda number: USUAL[asked[number].prompt.task])
         answers: dict[int, Generated] = {}
+        with self._computing():
+            features = self._encode([looks[number].image for number in seen])
+            for chunk in _even_chunks(order, ROWS_AT_ONCE):
+                decoded = decode(self._text, features, [rows[number] for number in chunk])
+                answers.update(zip(chunk, decoded, strict=True))
+        return [(item, answers[number]) for number, item in enumerate(asked)]
+
+    def tree(self, answers: Sequence[str]) -> PrefixTree:
+        """The answers `choose` may choose among, in this model's tokens. Make it once: thousands take a second.
+
+        Raises ValueError for an answer that is empty, given twice, holds special tokens, or is longer than the model
+        can write.
+        """
+        tree = PrefixTree.of(answers, self._words)
+        if tree.longest >= self._positions:
+            raise ValueError(f"An answer takes {tree.longest} tokens; this model writes {self._positions - 1}. Cut it.")
+        return tree
+
+    def choose(self, picks: Sequence[Pick], least: float = 0.0) -> list[Choice]:
+        """For each pick the likeliest of the allowed answers, or None where its probability is below `least`, with the
+        probability of every allowed answer found (choosing.Choice says how exact). Raises what `look` raises.
+        """
+        images = {id(pick.image): pick.image for pick in picks}
+        places = {key: number for number, key in enumerate(images)}
+        rows = [Row(tuple(self._words.encode(pick.prompt.text)), places[id(pick.image)], 0) for pick in picks]
+        choices: list[Choice] = []
+        with self._computing():
+            features = self._encode(list(images.values()))
+            for chunk in _even_chunks(range(len(picks)), ROWS_AT_ONCE):
+                trees = [picks[number].tree for number in chunk]
+                choices += choose(self._text, features, [rows[number] for number in chunk], trees, least)
+        return choices
+
+    @contextmanager
+    def _computing(self) -> Iterator[None]:
+        """No gradients; memory that ran out is an error of the moment."""
         try:
             with torch.inference_mode():
-                features = self._encode([looks[number].image for number in seen])
-                for chunk in _even_chunks(order, ROWS_AT_ONCE):
-                    decoded = decode(self._text, features, [rows[number] for number in chunk])
-                    answers.update(zip(chunk, decoded, strict=True))
+                yield
         except torch.OutOfMemoryError as error:
             raise Unavailable("the vision model", "out of memory; look at fewer photos at once") from error
-        return [(item, answers[number]) for number, item in enumerate(asked)]
 
     def _row(self, item: Asked, image: int, lengths: Mapping[Task, int]) -> Row:
         length = lengths.get(item.prompt.task)

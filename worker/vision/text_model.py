@@ -98,18 +98,18 @@ class TextModel:
         return mask[:, None, None, :]
 
     def step(
-        self, memory: Memory, tokens: torch.Tensor, position: int, mask: torch.Tensor | None = None
+        self, memory: Memory, tokens: torch.Tensor, positions: torch.Tensor, mask: torch.Tensor | None = None
     ) -> torch.Tensor:
         """Logits after each token, in float32: (rows, tokens, vocabulary). `memory` grows by these tokens.
 
-        tokens: (memory.rows, tokens), all at the same position of their answers. mask: (rows, 1, tokens,
-        memory.length + tokens), added to the logits of the attention among the answer's tokens; None where each row
-        has one token that sees all before it.
+        tokens: (memory.rows, tokens). positions: of each in its answer, 0 for the start token; (tokens) or (rows,
+        tokens). mask: (rows, 1, tokens, memory.length + tokens) and true where a token sees another of its answer;
+        None where each row has one token that sees all before it.
         """
         memory.reserve(tokens.shape[1])
-        where = torch.tensor([position], device=tokens.device)
         decoder = self._decoder
-        hidden = decoder.embed_tokens(tokens) + decoder.embed_positions(tokens, position_ids=where)
+        table = decoder.embed_positions  # called itself, it takes one position for all rows
+        hidden = decoder.embed_tokens(tokens) + functional.embedding(positions + table.offset, table.weight)
         hidden = decoder.layernorm_embedding(hidden)
         for number, layer in enumerate(decoder.layers):
             hidden = _layer(layer, number, hidden, memory, mask)
