@@ -64,7 +64,10 @@ class VisionSettings(BaseSettings):
     adapter: Path | None = Field(None, description="LoRA directory; None = base")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1 …")
     dtype: Literal["auto", "float32", "bfloat16"] = Field(
-        "auto", description="auto = bfloat16 where it is faster (CUDA; AMX with a large model), else float32"
+        "auto", description="auto = bfloat16 where it is faster (CUDA; CPUs with bfloat16, large models), else float32"
+    )
+    compile: Literal["off", "auto", "on"] = Field(
+        "auto", description="PyTorch's compiler for the vision tower: takes a minute or more at start; auto = on CUDA"
     )
     threads: int | None = Field(None, ge=1, description="CPU threads of the model; None = all cores")
     batch_size: Count = Field(4, description="photos leased and decoded together")

@@ -186,6 +186,7 @@ def vision_tools() -> VisionTools:
         device=chosen.device,
         dtype=chosen.dtype,
         threads=chosen.threads,
+        compiling=chosen.compile,
     )
     engine.warm_up()
     return VisionTools(ledger=ledger(), artifacts=artifacts(), vision=Observer(engine), plan=Plan())

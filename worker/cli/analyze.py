@@ -190,6 +190,7 @@ def _engine(model: str | None, adapter: Path | None) -> FlorenceEngine:
             device=chosen.device,
             dtype=chosen.dtype,
             threads=chosen.threads,
+            compiling=chosen.compile,
         )
     except ValueError as error:  # a device or type that is not there
         raise typer.BadParameter(str(error)) from error

@@ -14,14 +14,17 @@ from PIL import Image
 
 from domain.errors import Unavailable
 from domain.observations import Answer, Engine, Observation, Plan, Question, Task
+from worker.vision.ahead import ahead
 from worker.vision.choosing import Choice, choose
 from worker.vision.decoding import Generated, decode
 from worker.vision.florence import DTypeName, Loaded, load
 from worker.vision.images import as_rgb
+from worker.vision.packing import pack
 from worker.vision.parsing import Canvas, Reading, parse
 from worker.vision.prefix_tree import PrefixTree
 from worker.vision.prompts import USUAL, Prompt, prompt_for, prompt_for_question
 from worker.vision.text_model import Row, TextModel
+from worker.vision.tower import CompileName, Tower
 from worker.vision.vocabulary import Vocabulary
 
 # Raise it with every change of prompts, parsing, scores or decoding that may change an answer: cached observations
@@ -29,6 +32,7 @@ from worker.vision.vocabulary import Vocabulary
 REVISION = "1"
 
 IMAGES_AT_ONCE = 8  # through the vision tower; at 768 pixels about 0.4 GB of activations each in float32
+LOOKS_AT_ONCE = 32  # their features are held while their prompts are decoded (2 MB an image at base size in float32)
 ROWS_AT_ONCE = 32  # prompts in one decode; bounds the cross-attention cache (22 MB a row at base size in float32)
 LEFTOVERS_LOGGED = 200  # characters of what no answer had room for
 
@@ -74,11 +78,13 @@ class Asked:
 class FlorenceEngine:
     """Florence-2 ready to look. Not thread-safe: one process, one engine, one call at a time."""
 
-    def __init__(self, loaded: Loaded) -> None:
+    def __init__(self, loaded: Loaded, compiling: CompileName = "off") -> None:
+        """loaded: becomes the engine's own, laid out for speed (packing.py). compiling: the vision tower."""
         verified = loaded.verified
         text = verified.config.text_config
         self.engine = Engine(verified.identity, loaded.adapter, REVISION, loaded.dtype)
-        self._model = loaded.model
+        self._tower = Tower(loaded.model, compiling)
+        pack(loaded.model, tower=not self._tower.compiled)
         self._text = TextModel(loaded.model)
         self._device = loaded.device
         self._images = verified.processor.image_processor
@@ -95,9 +101,11 @@ class FlorenceEngine:
         device: str = "auto",
         dtype: DTypeName = "auto",
         threads: int | None = None,
+        compiling: CompileName = "auto",
     ) -> FlorenceEngine:
         """Load a checkpoint (see florence.load). Raises CheckpointRefused or ValueError with the remedy."""
-        return cls(load(model, revision=revision, adapter=adapter, device=device, dtype=dtype, threads=threads))
+        loaded = load(model, revision=revision, adapter=adapter, device=device, dtype=dtype, threads=threads)
+        return cls(loaded, compiling)
 
     def warm_up(self) -> None:
         """Answer one caption of a grey picture, so that the first photo does not pay for lazy initialisation."""
@@ -120,19 +128,30 @@ class FlorenceEngine:
         """The tokens behind `look`, look by look, tasks before questions. Raises what `look` raises.
 
         lengths: exactly how many tokens a task's answers get, for measurements; None lets each answer end itself.
-        Rows whose answers are commonly of like length are decoded together, ROWS_AT_ONCE at most.
         """
         asked = list(_everything_asked(looks))
-        seen = sorted({item.look for item in asked})
-        rows = [self._row(item, seen.index(item.look), lengths or {}) for item in asked]
-        order = sorted(range(len(rows)), key=lambda number: USUAL[asked[number].prompt.task])
+        groups = list(_even_chunks(sorted({item.look for item in asked}), LOOKS_AT_ONCE))
         answers: dict[int, Generated] = {}
         with self._computing():
-            features = self._encode([looks[number].image for number in seen])
-            for chunk in _even_chunks(order, ROWS_AT_ONCE):
-                decoded = decode(self._text, features, [rows[number] for number in chunk])
-                answers.update(zip(chunk, decoded, strict=True))
+            for group, features in zip(
+                groups, self._encoded([[looks[number].image for number in group] for group in groups]), strict=True
+            ):
+                rows = {
+                    number: self._row(item, group.index(item.look), lengths or {})
+                    for number, item in enumerate(asked)
+                    if item.look in group
+                }
+                answers.update(self._decoded(features, asked, rows))
         return [(item, answers[number]) for number, item in enumerate(asked)]
+
+    def _decoded(
+        self, features: torch.Tensor, asked: Sequence[Asked], rows: Mapping[int, Row]
+    ) -> Iterator[tuple[int, Generated]]:
+        """Rows whose answers are commonly of like length together, ROWS_AT_ONCE at most: they end at about the same
+        step, so that no batch dwindles for long."""
+        order = sorted(rows, key=lambda number: USUAL[asked[number].prompt.task])
+        for chunk in _even_chunks(order, ROWS_AT_ONCE):
+            yield from zip(chunk, decode(self._text, features, [rows[number] for number in chunk]), strict=True)
 
     def tree(self, answers: Sequence[str]) -> PrefixTree:
         """The answers `choose` may choose among, in this model's tokens. Make it once: thousands take a second.
@@ -149,15 +168,14 @@ class FlorenceEngine:
         """For each pick the likeliest of the allowed answers, or None where its probability is below `least`, with the
         probability of every allowed answer found (choosing.Choice says how exact). Raises what `look` raises.
         """
-        images = {id(pick.image): pick.image for pick in picks}
-        places = {key: number for number, key in enumerate(images)}
-        rows = [Row(tuple(self._words.encode(pick.prompt.text)), places[id(pick.image)], 0) for pick in picks]
         choices: list[Choice] = []
-        with self._computing():
-            features = self._encode(list(images.values()))
-            for chunk in _even_chunks(range(len(picks)), ROWS_AT_ONCE):
-                trees = [picks[number].tree for number in chunk]
-                choices += choose(self._text, features, [rows[number] for number in chunk], trees, least)
+        for group in _even_chunks(picks, LOOKS_AT_ONCE):
+            images = {id(pick.image): pick.image for pick in group}
+            places = {key: number for number, key in enumerate(images)}
+            rows = [Row(tuple(self._words.encode(pick.prompt.text)), places[id(pick.image)], 0) for pick in group]
+            with self._computing():
+                (features,) = self._encoded([list(images.values())])
+                choices += choose(self._text, features, rows, [pick.tree for pick in group], least)
         return choices
 
     @contextmanager
@@ -175,14 +193,21 @@ class FlorenceEngine:
         tokens = tuple(self._words.encode(item.prompt.text))
         return Row(tokens, image, limit) if length is None else Row(tokens, image, length, least=length)
 
-    def _encode(self, images: Sequence[Image.Image]) -> torch.Tensor:
-        """(images, image tokens, width): every image once through the vision tower and the projector."""
-        parts = [torch.empty(0, device=self._device)] if not images else []
-        for chunk in _even_chunks(images, IMAGES_AT_ONCE):
-            pixels = self._images(images=[as_rgb(image) for image in chunk], return_tensors="pt")["pixel_values"]
-            pixels = pixels.to(device=self._device, dtype=self._model.dtype)
-            parts.append(self._model.get_image_features(pixels).pooler_output)
-        return torch.cat(parts)
+    def _encoded(self, groups: Sequence[Sequence[Image.Image]]) -> Iterator[torch.Tensor]:
+        """Of each group (images, image tokens, width): every image once through the vision tower and the projector.
+
+        The next images are resized in a thread while these are computed and their prompts decoded.
+        """
+        chunked = [list(_even_chunks(images, IMAGES_AT_ONCE)) for images in groups]
+        pixels = ahead(self._pixels, [chunk for chunks in chunked for chunk in chunks])
+        for chunks in chunked:
+            yield torch.cat([self._tower(next(pixels)) for _ in chunks])
+
+    def _pixels(self, images: Sequence[Image.Image]) -> torch.Tensor:
+        pixels: torch.Tensor = self._images(images=[as_rgb(image) for image in images], return_tensors="pt")[
+            "pixel_values"
+        ]
+        return pixels
 
     def _read(self, look: Look, item: Asked, generated: Generated) -> Reading:
         canvas = Canvas(look.width, look.height, generated.log_probs)

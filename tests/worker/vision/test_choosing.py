@@ -59,7 +59,7 @@ def expected(sums: dict[str, float]) -> dict[str, float]:
 
 
 def test_probabilities_are_those_of_one_forward_pass_for_each_answer(loaded: Loaded, picture: Pictures) -> None:
-    engine = FlorenceEngine(loaded)
+    engine = FlorenceEngine.load(loaded.verified.checkpoint.folder, device="cpu", dtype="float32", threads=1)
     picks = [Pick(picture(seed), prompt, engine.tree(ANSWERS)) for seed in (1, 2) for prompt in (CAPTION, QUESTION)]
     choices = engine.choose(picks)
     for pick, choice in zip(picks, choices, strict=True):
@@ -130,7 +130,7 @@ def test_small_chunks_change_nothing(
 ) -> None:
     picks = [Pick(picture(seed), QUESTION, tiny_engine.tree(ANSWERS)) for seed in range(3)]
     whole = tiny_engine.choose(picks)
-    monkeypatch.setattr(engine_module, "ROWS_AT_ONCE", 1)
+    monkeypatch.setattr(engine_module, "LOOKS_AT_ONCE", 1)
     assert [choice.answer for choice in tiny_engine.choose(picks)] == [choice.answer for choice in whole]
 
 

@@ -49,10 +49,22 @@ def test_types_and_devices(tiny_checkpoint: Path) -> None:
     loaded = load(tiny_checkpoint, device="cpu", dtype="bfloat16")
     assert loaded.model.dtype is torch.bfloat16 and loaded.dtype == "bfloat16"
     assert choose_dtype("auto", torch.device("cpu"), parameters=1000) == "float32"
+    assert choose_dtype("float32", torch.device("cpu"), parameters=10**9) == "float32"
     with pytest.raises(ValueError, match="float32 or bfloat16"):
         choose_dtype("float8", torch.device("cpu"), 1)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="unknown"):
         choose_device("abacus")
+
+
+@pytest.mark.parametrize(
+    ("amx", "avx512", "expected"), [(True, True, "bfloat16"), (False, True, "bfloat16"), (False, False, "float32")]
+)
+def test_a_large_model_is_narrow_where_the_processor_has_it(
+    amx: bool, avx512: bool, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512)
+    assert choose_dtype("auto", torch.device("cpu"), parameters=10**9) == expected
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")

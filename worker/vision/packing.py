@@ -1,0 +1,84 @@
+"""Packing: weights laid out once as a CPU's matrix kernels want them, instead of at every multiplication.
+
+`torch.compile` does the same when it freezes a model; here it costs no compiler and no minute of waiting. Measured at
+base size in bfloat16 on a Zen 4 core: 24 rows through a decoder's layers 1.4 times faster, 4 rows 2.2 times, a prompt's
+589 tokens 1.2 times, and GELU for nothing. In float32 the library's other kernels are faster on long inputs, so that
+only what sees one token a row at a time is packed there.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import nn
+
+log = logging.getLogger(__name__)
+
+FEW_ROWS, MANY_ROWS = 32, 4096  # the number of rows that a layout is chosen for
+
+
+class PackedLinear(nn.Module):
+    """nn.Linear for inference on a CPU. The plain weights are gone: nothing can be trained, moved or saved."""
+
+    def __init__(self, linear: nn.Linear, rows: int, gelu: bool = False) -> None:
+        super().__init__()
+        self._weight = torch.ops.mkldnn._reorder_linear_weight(linear.weight.detach(), rows)
+        self._bias = None if linear.bias is None else linear.bias.detach()
+        self._after: tuple[str, list[float], str] = ("gelu", [], "none") if gelu else ("none", [], "")
+
+    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+        multiplied: torch.Tensor = torch.ops.mkldnn._linear_pointwise(hidden, self._weight, self._bias, *self._after)
+        return multiplied
+
+
+def pack(model: Any, tower: bool = True) -> None:
+    """Pack a Florence2ForConditionalGeneration that stands on a CPU, as far as it pays for its type; else leave it. A
+    second time changes nothing.
+
+    tower: also the vision tower. The model cannot be moved, adapted or saved afterwards.
+    """
+    weight = model.get_input_embeddings().weight
+    if weight.device.type != "cpu" or not _supported(weight.dtype):
+        return
+    language = model.model.language_model
+    _pack_within(language.decoder, FEW_ROWS)
+    if type(model.lm_head) is nn.Linear:
+        model.lm_head = PackedLinear(model.lm_head, FEW_ROWS)
+    if weight.dtype is torch.bfloat16:
+        _pack_within(language.encoder, MANY_ROWS)
+        if tower:
+            _pack_within(model.model.vision_tower, MANY_ROWS)
+
+
+def _supported(dtype: torch.dtype) -> bool:
+    """Whether PyTorch was built with the kernels and they run here: tried, because no flag says it."""
+    try:
+        sample = nn.Linear(32, 32).to(dtype).requires_grad_(False)
+        PackedLinear(sample, FEW_ROWS)(torch.ones(1, 32, dtype=dtype))
+    except (AttributeError, RuntimeError) as error:
+        log.info("vision.not_packed dtype=%s %s", dtype, error)
+        return False
+    return True
+
+
+def _pack_within(part: nn.Module, rows: int) -> None:
+    for owner, name, linear in list(_linears(part)):
+        gelu = name == "fc1" and _exact_gelu(getattr(owner, "activation_fn", None))
+        setattr(owner, name, PackedLinear(linear, rows, gelu))
+        if gelu:
+            owner.activation_fn = nn.Identity()
+
+
+def _linears(part: nn.Module) -> Iterator[tuple[nn.Module, str, nn.Linear]]:
+    for owner in part.modules():
+        for name, child in owner.named_children():
+            if type(child) is nn.Linear:
+                yield owner, name, child
+
+
+def _exact_gelu(activation: Any) -> bool:
+    """Not one of GELU's approximations, which give other answers."""
+    return type(activation).__name__ == "GELUActivation" and activation.act is nn.functional.gelu
