@@ -32,6 +32,8 @@ from worker.vision.vocabulary import Vocabulary
 REVISION = "1"
 
 IMAGES_AT_ONCE = 8  # through the vision tower; at 768 pixels about 0.4 GB of activations each in float32
+LARGE_IMAGES_AT_ONCE = 2  # the same for a large model on a CPU, whose cache the activations of more would leave
+LARGE_PARAMETERS = 50_000_000
 LOOKS_AT_ONCE = 32  # their features are held while their prompts are decoded (2 MB an image at base size in float32)
 ROWS_AT_ONCE = 32  # prompts in one decode; bounds the cross-attention cache (22 MB a row at base size in float32)
 LEFTOVERS_LOGGED = 200  # characters of what no answer had room for
@@ -84,6 +86,7 @@ class FlorenceEngine:
         text = verified.config.text_config
         self.engine = Engine(verified.identity, loaded.adapter, REVISION, loaded.dtype)
         self._tower = Tower(loaded.model, compiling)
+        self._large = loaded.device.type == "cpu" and verified.parameters >= LARGE_PARAMETERS
         pack(loaded.model, tower=not self._tower.compiled)
         self._text = TextModel(loaded.model)
         self._device = loaded.device
@@ -109,7 +112,10 @@ class FlorenceEngine:
 
     def warm_up(self) -> None:
         """Answer one caption of a grey picture, so that the first photo does not pay for lazy initialisation."""
-        self.look([Look(Image.new("RGB", (64, 64), "grey"), "", 64, 64, Plan(tasks=(Task.CAPTION,)))])
+        grey = Look(Image.new("RGB", (64, 64), "grey"), "", 64, 64, Plan(tasks=(Task.CAPTION,)))
+        self.look([grey])
+        if self._tower.compiled:
+            self.look([grey] * 2)  # the compiler makes one program for a single image and one for all other numbers
 
     def look(self, looks: Sequence[Look]) -> list[Observation]:
         """One observation for each look, in order; an empty plan gives empty results.
@@ -198,7 +204,8 @@ class FlorenceEngine:
 
         The next images are resized in a thread while these are computed and their prompts decoded.
         """
-        chunked = [list(_even_chunks(images, IMAGES_AT_ONCE)) for images in groups]
+        most = LARGE_IMAGES_AT_ONCE if self._large else IMAGES_AT_ONCE
+        chunked = [list(_even_chunks(images, most)) for images in groups]
         pixels = ahead(self._pixels, [chunk for chunks in chunked for chunk in chunks])
         for chunks in chunked:
             yield torch.cat([self._tower(next(pixels)) for _ in chunks])

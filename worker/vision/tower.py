@@ -35,7 +35,8 @@ class Tower:
         self.compiled = compiles(compiling, model.device)
         self._forward: Callable[[torch.Tensor], torch.Tensor] = self._eager
         if self.compiled:
-            self._forward = torch.compile(self._eager)
+            # Freezing lays the weights out for a CPU's kernels: a tenth of the tower's time.
+            self._forward = torch.compile(self._eager, options={"freezing": model.device.type == "cpu"})
 
     def __call__(self, pixels: torch.Tensor) -> torch.Tensor:
         """pixels: (images, 3, height, width) as the processor made them; (images, image tokens, width)."""
@@ -56,8 +57,10 @@ class Tower:
 
 
 def compiles(compiling: CompileName, device: torch.device) -> bool:
-    """auto: on CUDA. On a CPU the compiler takes a minute and more in every process, and what it saves there is mostly
-    the copies that channels last saves too."""
+    """auto: on CUDA. On a CPU the compiler takes a minute or two in every process, and what it saves are mostly the
+    copies that channels last saves too: at base size in bfloat16 on two Zen 4 cores 1.16 s an image with it, 1.29 s
+    without.
+    """
     return compiling == "on" or (compiling == "auto" and device.type == "cuda")
 
 

@@ -56,15 +56,15 @@ def packed_layers(model: Any) -> set[str]:
 
 def test_a_packed_model_says_what_the_plain_one_says(tiny_checkpoint: Path) -> None:
     plain, packed = (load(tiny_checkpoint, device="cpu", dtype="float32", threads=1).model for _ in range(2))
-    pack(packed)
-    pack(packed)  # a second time changes nothing
+    pack(packed, smallest=1)
+    pack(packed, smallest=1)  # a second time changes nothing
     assert {"lm_head", "q_proj", "fc1", "fc2"} <= packed_layers(packed)
     torch.testing.assert_close(logits(packed), logits(plain), atol=1e-3, rtol=1e-3)
 
 
 def test_in_bfloat16_everything_is_packed(tiny_checkpoint: Path) -> None:
     plain, packed = (load(tiny_checkpoint, device="cpu", dtype="bfloat16", threads=1).model for _ in range(2))
-    pack(packed)
+    pack(packed, smallest=1)
     assert {"lm_head", "q_proj", "fc1", "qkv", "proj"} <= packed_layers(packed)
     ours, theirs = logits(packed).float().flatten(), logits(plain).float().flatten()
     assert nn.functional.cosine_similarity(ours, theirs, dim=0) > 0.99
@@ -72,8 +72,14 @@ def test_in_bfloat16_everything_is_packed(tiny_checkpoint: Path) -> None:
 
 def test_the_tower_can_be_left_to_the_compiler(tiny_checkpoint: Path) -> None:
     model = load(tiny_checkpoint, device="cpu", dtype="bfloat16", threads=1).model
-    pack(model, tower=False)
+    pack(model, tower=False, smallest=1)
     assert not packed_layers(model.model.vision_tower)
+
+
+def test_small_layers_stay(tiny_checkpoint: Path) -> None:
+    model = load(tiny_checkpoint, device="cpu", dtype="bfloat16", threads=1).model
+    pack(model)
+    assert not packed_layers(model)
 
 
 def test_where_pytorch_cannot_pack_the_model_stays(tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,5 +90,5 @@ def test_where_pytorch_cannot_pack_the_model_stays(tiny_checkpoint: Path, monkey
     model = load(tiny_checkpoint, device="cpu", dtype="float32", threads=1).model
     with monkeypatch.context() as patch:
         patch.setattr(packing, "PackedLinear", Missing)
-        pack(model)
+        pack(model, smallest=1)
     assert not packed_layers(model)

@@ -63,7 +63,7 @@ def test_where_the_compiler_pays() -> None:
 def test_a_compiler_that_fails_is_done_without(
     tiny_checkpoint: Path, pixels: torch.Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def compiled(_: Callable[..., Any]) -> Callable[..., Any]:
+    def compiled(_: Callable[..., Any], **__: Any) -> Callable[..., Any]:
         def failing(*_: Any) -> None:
             raise RuntimeError("no C++ compiler found")
 
@@ -84,7 +84,7 @@ def test_memory_that_ran_out_is_not_the_compilers_fault(
     def exhausted(*_: Any) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(torch, "compile", lambda _: exhausted)
+    monkeypatch.setattr(torch, "compile", lambda _, **__: exhausted)
     tower = Tower(model_of(tiny_checkpoint), "on")
     with pytest.raises(torch.OutOfMemoryError):
         tower(pixels)
