@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 bench_app = typer.Typer(
@@ -37,15 +37,7 @@ def model(
     from worker.bench.card import rewrite
 
     with _bars() as bars:
-        tasks: dict[str, Any] = {}
-
-        def advance(part: str, whole: int, done: int) -> None:
-            task = tasks.setdefault(part, None)
-            if task is None:
-                task = tasks[part] = bars.add_task(part, total=whole)
-            bars.advance(task, done)
-
-        figures = bench.measure(model, count=count, photos=photographs, base_size=base_size, progress=advance)
+        figures = bench.measure(model, count=count, photos=photographs, base_size=base_size, progress=_Advance(bars))
     if card is not None:
         rewrite(card, figures)
     if as_json:
@@ -54,9 +46,62 @@ def model(
         _tell(figures)
 
 
+@bench_app.command("engine")
+def engine(
+    sizes: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="base or large (random weights, answers of fixed length), shelf-tiny, a directory or hub-id@commit; "
+            "may be given again. Default: shelf-tiny and base."
+        ),
+    ] = None,
+    photos: Annotated[int, typer.Option(min=1, help="Photos that each way looks at; our batch and theirs.")] = 4,
+    rounds: Annotated[int, typer.Option(min=1, help="Times everything is timed; the median counts.")] = 1,
+    compared: Annotated[
+        int, typer.Option(min=0, help="Photos on which the answers are compared token for token; 0: not at all.")
+    ] = 200,
+    compared_model: Annotated[str, typer.Option(help="The model whose answers are compared.")] = "shelf-tiny",
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads of PyTorch; default: all cores.")] = None,
+    as_json: Json = False,
+) -> None:
+    """The engine beside the usual way and a batched one: speed by plan, where the time goes, memory, same answers?
+
+    With the default options it takes about half an hour on two cores, most of it the usual way at base size.
+    """
+    from worker.bench import engine as bench
+
+    with _bars() as bars:
+        figures = bench.measure(
+            sizes=sizes or bench.SIZES,
+            photos=photos,
+            rounds=rounds,
+            compared=compared,
+            compared_model=compared_model,
+            threads=threads,
+            progress=_Advance(bars),
+        )
+    if as_json:
+        typer.echo(json.dumps(figures))
+    else:
+        _tell_engine(figures)
+
+
+class _Advance:
+    """A bar for each part, made when it is first told of."""
+
+    def __init__(self, bars: Progress) -> None:
+        self._bars = bars
+        self._tasks: dict[str, TaskID] = {}
+
+    def __call__(self, part: str, whole: int, done: int) -> None:
+        if part not in self._tasks:
+            self._tasks[part] = self._bars.add_task(part, total=whole)
+        self._bars.advance(self._tasks[part], done)
+
+
 def _bars() -> Progress:
     """On standard error, so that `--json` stays one document."""
-    columns = (TextColumn("{task.description:14}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (TextColumn("{task.description:24}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     return Progress(*columns, console=Console(file=sys.stderr), transient=True)
 
 
@@ -72,3 +117,27 @@ def _tell(figures: dict[str, Any]) -> None:
                     table.add_row(part, name, f"{value}", str(counted.get(name, "")))
             table.add_section()
     Console().print(table)
+
+
+def _tell_engine(figures: dict[str, Any]) -> None:
+    screen = Console()
+    for size, told in figures["sizes"].items():
+        table = Table(title=f"{size}: images a second", title_justify="left")
+        for heading in ("way", "type", "batch", *(f"{plan} tasks" for plan in told["speedup"]["usual"]), "peak MB"):
+            table.add_column(heading, justify="left" if heading in ("way", "type") else "right")
+        for name, way in told["ways"].items():
+            rates = (f"{rate:.3f}" for rate in way["images_per_second"].values())
+            table.add_row(name, way["dtype"], str(way["batch"]), *rates, str(way["peak_mb"]))
+        for name, ratios in told["speedup"].items():
+            table.add_row(f"ours / {name}", "", "", *(f"{ratio:.2f}x" for ratio in ratios.values()), "")
+        screen.print(table)
+        screen.print(
+            "our time:", ", ".join(f"{part} {share:.0%}" for part, share in told["ways"]["ours"]["parts"].items())
+        )
+        if "ours_gflops" in told:
+            screen.print(
+                f"{told['ours_gflops']} GFLOP/s, {told['ours_share_of_ceiling']:.0%} of what the machine multiplies"
+            )
+    if compared := figures.get("compared"):
+        screen.print(f"{compared['same']} of {compared['answers']} answers the same, {compared['near_ties']} near ties")
+        screen.print(f"identical: {figures['identical']}")

@@ -22,7 +22,7 @@ import torch
 
 from worker.vision.caches import Memory, moves
 from worker.vision.prefix_tree import PrefixTree
-from worker.vision.text_model import Row, TextModel
+from worker.vision.text_model import TextModel
 from worker.vision.walk import Fed, Walk, log_sum
 
 TOKENS_AT_ONCE = 1024  # of all rows in one step; bounds the logits (205 kB a token at base size)
@@ -64,15 +64,11 @@ class _Row:
             first += len(item.tokens)
 
 
-def choose(
-    model: TextModel, features: torch.Tensor, rows: Sequence[Row], trees: Sequence[PrefixTree], least: float
-) -> list[Choice]:
+def choose(model: TextModel, memory: Memory, trees: Sequence[PrefixTree], least: float) -> list[Choice]:
     """For each row the answer its tree allows, abstaining below the probability `least`.
 
-    features: (images, image tokens, width) as the projector made them. trees: one for each row. The rows' limits are
-    not asked: an answer is as long as it is.
+    memory: of the rows (TextModel.remember); used up afterwards. trees: one for each row.
     """
-    memory = model.remember(features, rows)
     everything = [_Row(Walk(tree, model.start)) for tree in trees]
     live = list(everything)
     while live:

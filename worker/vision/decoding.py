@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from transformers import GenerationConfig
 
-from worker.vision.caches import moves
+from worker.vision.caches import Memory, moves
 from worker.vision.text_model import Row, TextModel
 
 
@@ -58,12 +58,11 @@ def greedy_config(model: Any) -> GenerationConfig:
     return config
 
 
-def decode(model: TextModel, features: torch.Tensor, rows: Sequence[Row]) -> list[Generated]:
+def decode(model: TextModel, memory: Memory, rows: Sequence[Row]) -> list[Generated]:
     """Answer all rows together; a row that ended leaves the batch at once.
 
-    features: (images, image tokens, width) as the projector made them; any number of rows may ask about one image.
+    memory: of these rows (TextModel.remember); used up afterwards.
     """
-    memory = model.remember(features, rows)
     answers = [_Answer(row) for row in rows]
     live = list(answers)
     last = [model.start] * len(live)

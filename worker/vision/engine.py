@@ -23,6 +23,7 @@ from worker.vision.packing import pack
 from worker.vision.parsing import Canvas, Reading, parse
 from worker.vision.prefix_tree import PrefixTree
 from worker.vision.prompts import USUAL, Prompt, prompt_for, prompt_for_question
+from worker.vision.stopwatch import Stopwatch
 from worker.vision.text_model import Row, TextModel
 from worker.vision.tower import CompileName, Tower
 from worker.vision.vocabulary import Vocabulary
@@ -78,18 +79,21 @@ class Asked:
 
 
 class FlorenceEngine:
-    """Florence-2 ready to look. Not thread-safe: one process, one engine, one call at a time."""
+    """Florence-2 ready to look. Not thread-safe: one process, one engine, one call at a time.
+
+    stopwatch: where the time of `look` and `generate` went: preprocess, vision, encoder, decoder.
+    """
 
     def __init__(self, loaded: Loaded, compiling: CompileName = "off") -> None:
         """loaded: becomes the engine's own, laid out for speed (packing.py). compiling: the vision tower."""
         verified = loaded.verified
         text = verified.config.text_config
         self.engine = Engine(verified.identity, loaded.adapter, REVISION, loaded.dtype)
+        self.stopwatch = Stopwatch()
         self._tower = Tower(loaded.model, compiling)
         self._large = loaded.device.type == "cpu" and verified.parameters >= LARGE_PARAMETERS
         pack(loaded.model, tower=not self._tower.compiled)
         self._text = TextModel(loaded.model)
-        self._device = loaded.device
         self._images = verified.processor.image_processor
         self._positions: int = text.max_position_embeddings
         self._words = Vocabulary(verified.processor.tokenizer, verified.processor.num_image_tokens, self._positions)
@@ -136,16 +140,18 @@ class FlorenceEngine:
         lengths: exactly how many tokens a task's answers get, for measurements; None lets each answer end itself.
         """
         asked = list(_everything_asked(looks))
-        groups = list(_even_chunks(sorted({item.look for item in asked}), LOOKS_AT_ONCE))
+        of_look: dict[int, list[int]] = {}
+        for number, item in enumerate(asked):
+            of_look.setdefault(item.look, []).append(number)
+        groups = list(_even_chunks(list(of_look), LOOKS_AT_ONCE))
         answers: dict[int, Generated] = {}
         with self._computing():
-            for group, features in zip(
-                groups, self._encoded([[looks[number].image for number in group] for group in groups]), strict=True
-            ):
+            images = [[looks[look].image for look in group] for group in groups]
+            for group, features in zip(groups, self._encoded(images), strict=True):
                 rows = {
-                    number: self._row(item, group.index(item.look), lengths or {})
-                    for number, item in enumerate(asked)
-                    if item.look in group
+                    number: self._row(asked[number], image, lengths or {})
+                    for image, look in enumerate(group)
+                    for number in of_look[look]
                 }
                 answers.update(self._decoded(features, asked, rows))
         return [(item, answers[number]) for number, item in enumerate(asked)]
@@ -157,7 +163,12 @@ class FlorenceEngine:
         step, so that no batch dwindles for long."""
         order = sorted(rows, key=lambda number: USUAL[asked[number].prompt.task])
         for chunk in _even_chunks(order, ROWS_AT_ONCE):
-            yield from zip(chunk, decode(self._text, features, [rows[number] for number in chunk]), strict=True)
+            some = [rows[number] for number in chunk]
+            with self.stopwatch.part("encoder"):
+                memory = self._text.remember(features, some)
+            with self.stopwatch.part("decoder"):
+                decoded = decode(self._text, memory, some)
+            yield from zip(chunk, decoded, strict=True)
 
     def tree(self, answers: Sequence[str]) -> PrefixTree:
         """The answers `choose` may choose among, in this model's tokens. Make it once: thousands take a second.
@@ -181,7 +192,8 @@ class FlorenceEngine:
             rows = [Row(tuple(self._words.encode(pick.prompt.text)), places[id(pick.image)], 0) for pick in group]
             with self._computing():
                 (features,) = self._encoded([list(images.values())])
-                choices += choose(self._text, features, rows, [pick.tree for pick in group], least)
+                memory = self._text.remember(features, rows)
+                choices += choose(self._text, memory, [pick.tree for pick in group], least)
         return choices
 
     @contextmanager
@@ -208,7 +220,13 @@ class FlorenceEngine:
         chunked = [list(_even_chunks(images, most)) for images in groups]
         pixels = ahead(self._pixels, [chunk for chunks in chunked for chunk in chunks])
         for chunks in chunked:
-            yield torch.cat([self._tower(next(pixels)) for _ in chunks])
+            yield torch.cat([self._seen(pixels) for _ in chunks])
+
+    def _seen(self, pixels: Iterator[torch.Tensor]) -> torch.Tensor:
+        with self.stopwatch.part("preprocess"):  # only what was waited for
+            some = next(pixels)
+        with self.stopwatch.part("vision"):
+            return self._tower(some)
 
     def _pixels(self, images: Sequence[Image.Image]) -> torch.Tensor:
         pixels: torch.Tensor = self._images(images=[as_rgb(image) for image in images], return_tensors="pt")[

@@ -71,10 +71,12 @@ class TextModel:
 
     def _encode(self, features: torch.Tensor, rows: Sequence[Row]) -> torch.Tensor:
         """(rows, longest prompt, width)."""
-        device, longest = self.device, max(len(row.tokens) for row in rows)
+        device, lengths = self.device, [len(row.tokens) for row in rows]
+        longest = max(lengths)
         ids = torch.tensor([[*row.tokens, *[self.pad] * (longest - len(row.tokens))] for row in rows], device=device)
-        lengths = torch.tensor([len(row.tokens) for row in rows], device=device)
-        mask = torch.arange(longest, device=device) < lengths[:, None]
+        mask = None  # where nothing is padded, the library need not look whether anything is
+        if min(lengths) < longest:
+            mask = torch.arange(longest, device=device) < torch.tensor(lengths, device=device)[:, None]
         of_rows = torch.tensor([row.image for row in rows], device=device)
         embedded = self._embed(ids)
         seen = features.index_select(0, of_rows).to(embedded.dtype)

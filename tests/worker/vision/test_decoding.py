@@ -48,7 +48,7 @@ class Bench:
     @torch.inference_mode()
     def ours(self, images: Sequence[Image.Image], rows: Sequence[Row]) -> list[Generated]:
         features = [self.model.get_image_features(self.pixels(image)).pooler_output for image in images]
-        return decode(self.text, torch.cat(features), rows)
+        return decode(self.text, self.text.remember(torch.cat(features), rows), rows)
 
     @torch.inference_mode()
     def usual(self, image: Image.Image, row: Row, **options: Any) -> Generated:
