@@ -30,7 +30,7 @@ from worker.vision.vocabulary import Vocabulary
 
 # Raise it with every change of prompts, parsing, scores or decoding that may change an answer: cached observations
 # of another revision are not reused.
-REVISION = "1"
+REVISION = "2"
 
 IMAGES_AT_ONCE = 8  # through the vision tower; at 768 pixels about 0.4 GB of activations each in float32
 LARGE_IMAGES_AT_ONCE = 2  # the same for a large model on a CPU, whose cache the activations of more would leave
@@ -90,6 +90,7 @@ class FlorenceEngine:
         text = verified.config.text_config
         self.engine = Engine(verified.identity, loaded.adapter, REVISION, loaded.dtype)
         self.stopwatch = Stopwatch()
+        self._remembered: dict[int, tuple[Image.Image, torch.Tensor]] | None = None  # by the image object's id
         self._tower = Tower(loaded.model, compiling)
         self._large = loaded.device.type == "cpu" and verified.parameters >= LARGE_PARAMETERS
         pack(loaded.model, tower=not self._tower.compiled)
@@ -211,16 +212,36 @@ class FlorenceEngine:
         tokens = tuple(self._words.encode(item.prompt.text))
         return Row(tokens, image, limit) if length is None else Row(tokens, image, length, least=length)
 
+    @contextmanager
+    def remembering(self) -> Iterator[None]:
+        """Within, an image object that is looked at or chosen about again is not encoded again: for questions that
+        follow from answers. Holds the images and their features (2 MB each at base size in float32) until it ends.
+        """
+        self._remembered = {}
+        try:
+            yield
+        finally:
+            self._remembered = None
+
     def _encoded(self, groups: Sequence[Sequence[Image.Image]]) -> Iterator[torch.Tensor]:
         """Of each group (images, image tokens, width): every image once through the vision tower and the projector.
 
         The next images are resized in a thread while these are computed and their prompts decoded.
         """
+        known = {} if self._remembered is None else self._remembered
         most = LARGE_IMAGES_AT_ONCE if self._large else IMAGES_AT_ONCE
-        chunked = [list(_even_chunks(images, most)) for images in groups]
+        new = [[image for image in images if id(image) not in known] for images in groups]
+        chunked = [list(_even_chunks(images, most)) for images in new]
         pixels = ahead(self._pixels, [chunk for chunks in chunked for chunk in chunks])
-        for chunks in chunked:
-            yield torch.cat([self._seen(pixels) for _ in chunks])
+        for images, chunks in zip(groups, chunked, strict=True):
+            seen = {
+                id(image): (image, features)
+                for chunk in chunks
+                for image, features in zip(chunk, self._seen(pixels), strict=True)
+            }
+            if self._remembered is not None:
+                self._remembered.update(seen)
+            yield torch.stack([(seen.get(id(image)) or known[id(image)])[1] for image in images])
 
     def _seen(self, pixels: Iterator[torch.Tensor]) -> torch.Tensor:
         with self.stopwatch.part("preprocess"):  # only what was waited for

@@ -10,12 +10,12 @@ import pytest
 import torch
 from PIL import Image
 
-from domain.observations import Task
+from domain.observations import Plan, Task
 from worker.training.synth.backgrounds import data_folder
 from worker.vision import engine as engine_module
 from worker.vision import walk as walk_module
 from worker.vision.choosing import Choice
-from worker.vision.engine import FlorenceEngine, Pick
+from worker.vision.engine import FlorenceEngine, Look, Pick
 from worker.vision.florence import Loaded, load
 from worker.vision.images import as_rgb
 from worker.vision.prompts import Prompt, prompt_for
@@ -132,6 +132,26 @@ def test_small_chunks_change_nothing(
     whole = tiny_engine.choose(picks)
     monkeypatch.setattr(engine_module, "LOOKS_AT_ONCE", 1)
     assert [choice.answer for choice in tiny_engine.choose(picks)] == [choice.answer for choice in whole]
+
+
+def test_a_second_question_does_not_encode_the_image_again(tiny_engine: FlorenceEngine, picture: Pictures) -> None:
+    image, other = picture(1), picture(2)
+    pick, second = (Pick(seen, CAPTION, tiny_engine.tree(ANSWERS)) for seen in (image, other))
+    alone = tiny_engine.choose([second, pick])
+    looks = [Look(image, "", *image.size, Plan(tasks=(Task.OD,)))]
+    with tiny_engine.remembering():
+        tiny_engine.look(looks)
+        tiny_engine.stopwatch.seconds.clear()
+        tiny_engine.choose([pick])
+        assert "vision" not in tiny_engine.stopwatch.seconds
+        again = tiny_engine.choose([second, pick])
+        assert "vision" in tiny_engine.stopwatch.seconds, "the other image was never seen"
+    assert [dict(choice.ranked) for choice in again] == [
+        pytest.approx(dict(choice.ranked), abs=1e-4) for choice in alone
+    ]
+    tiny_engine.stopwatch.seconds.clear()
+    tiny_engine.choose([pick])
+    assert "vision" in tiny_engine.stopwatch.seconds, "it is forgotten at the end"
 
 
 def taxonomy() -> list[str]:
