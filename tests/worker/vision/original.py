@@ -150,7 +150,7 @@ def random_weights(vision: Mapping[str, Any], text: Mapping[str, Any], rows: int
     for name, shape in shapes.items():
         if name == "lm_head.weight" or "embed_tokens" in name:
             continue
-        spread = 1.2 / max(shape[-1], 8) ** 0.5 if len(shape) > 1 else 0.1
+        spread = shape[1:].numel() ** -0.5 if len(shape) > 1 else 0.1  # keeps numbers of like size from layer to layer
         made[name] = torch.randn(shape, generator=numbers).mul_(spread)
         if "norm" in name and name.endswith("weight"):
             made[name] += 1
