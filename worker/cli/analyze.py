@@ -69,7 +69,7 @@ def analyze(
 ) -> None:
     """Look at pictures and say what is in them. Exit 3 when a picture could not be used."""
     plan = Plan(tasks=plan_tasks(tasks, bool(ask)), questions=tuple(map(question, ask or ())))
-    engine = _engine(model, adapter)
+    engine = load_engine(model, adapter)
     console = _console()
     unusable = False
     for found in outcomes(engine, paths, plan):
@@ -177,7 +177,8 @@ def _look(outcome: Outcome, plan: Plan) -> Any:
     return Look(image, photo.sha256, photo.width, photo.height, plan)
 
 
-def _engine(model: str | None, adapter: Path | None) -> FlorenceEngine:
+def load_engine(model: str | None, adapter: Path | None) -> FlorenceEngine:
+    """The engine of these settings. Raises CheckpointRefused; exits 2 for a device or type that is not there."""
     from worker.settings import VisionSettings
     from worker.vision.engine import FlorenceEngine
 
@@ -264,15 +265,15 @@ def _tell(console: Console, outcome: Outcome) -> None:
     if outcome.photo is None or outcome.seen is None:
         return
     console.print(Text.assemble((outcome.path, "bold"), f"  {outcome.photo.width} x {outcome.photo.height}"))
-    told: list[tuple[str, Answer]] = [(task.value, answer) for task, answer in outcome.seen.results.items()]
-    told += [(f"{item.task.value} {item.input}", answer) for item, answer in outcome.seen.asked]
-    for name, answer in told:
+    shown: list[tuple[str, Answer]] = [(task.value, answer) for task, answer in outcome.seen.results.items()]
+    shown += [(f"{item.task.value} {item.input}", answer) for item, answer in outcome.seen.asked]
+    for name, answer in shown:
         console.print(Text.assemble("  ", (name, "cyan")))
-        for line in _told(answer):
+        for line in told(answer):
             console.print(Text(f"    {line}"))
 
 
-def _told(answer: Answer) -> list[str]:
+def told(answer: Answer) -> list[str]:
     """One line for each item of an answer, "-" for none."""
     if isinstance(answer, ObjectsAnswer):
         lines = [f"{_sure(item.score)} {item.label} {_rounded(item.box)}" for item in answer.objects]

@@ -11,6 +11,8 @@ from typing import Annotated, Any, Literal
 import typer
 
 from domain.errors import CheckpointRefused
+from worker.cli import smoke
+from worker.cli.progress import steps
 
 model_app = typer.Typer(help="Checkpoints: what one is, whether it may be loaded, conversion.", no_args_is_help=True)
 
@@ -22,21 +24,44 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and 
 
 @model_app.command("info")
 def info(model: ModelArgument = None, as_json: Json = False) -> None:
-    """Size, vocabulary, resolution, digest and type. Exit 1 with the reason when the checkpoint is refused."""
-    facts = _facts(model)
+    """What a checkpoint is made of: stages, widths, vocabulary, resolution, size, licence, digest.
+
+    Exit 1 with the reason when the checkpoint is refused.
+    """
+    with _refusals(as_json):
+        facts = _facts(model)
     if as_json:
         typer.echo(json.dumps(facts))
         return
     for name, value in facts.items():
-        typer.echo(f"{name:13} {value:,}" if isinstance(value, int) else f"{name:13} {value}")
+        typer.echo(f"{name:13} {_readable(value)}")
 
 
 @model_app.command("verify")
-def verify(model: ModelArgument = None, as_json: Json = False) -> None:
-    """Every check that is made before loading. Exit 1 with the reason when the checkpoint is refused."""
+def verify(
+    model: ModelArgument = None,
+    run_tasks: Annotated[
+        bool, typer.Option("--smoke", help="Also run every task on shipped pictures and check the answers.")
+    ] = False,
+    pictures: Annotated[int, typer.Option(min=1, help="With --smoke: how many pictures to look at.")] = 4,
+    as_json: Json = False,
+) -> None:
+    """Every check that is made before loading. Exit 1 with the reason when the checkpoint is refused.
+
+    With --smoke the model is loaded as a worker would load it (SHELFGUARD_DEVICE, SHELFGUARD_DTYPE) and every task is
+    run: for weights that nobody here has seen. Exit 1 when a check of the answers fails.
+    """
     with _refusals(as_json):
+        if run_tasks:
+            smoke.run(model, pictures, as_json)
+            return
         facts = _facts(model)
-    typer.echo(json.dumps({"ok": True, **facts}) if as_json else f"{facts['model']}: every check passed.")
+    if as_json:
+        typer.echo(json.dumps({"ok": True, **facts}))
+        return
+    typer.echo(f"{facts['model']}: every check passed.")
+    if facts["unread"]:
+        typer.echo(f"Left unread, because they could run code: {', '.join(facts['unread'])}.")
 
 
 @model_app.command("convert")
@@ -57,7 +82,7 @@ def convert(
     from worker.vision.convert import convert as make
     from worker.vision.florence import locate
 
-    with _refusals(as_json), _progress() as progress:
+    with _refusals(as_json), steps("tensors") as progress:
         made = make(locate(source)[1], destination, dtype=dtype, force=force, progress=progress)
     if as_json:
         facts = {"path": str(made.folder), "digest": made.digest, "parameters": made.parameters}
@@ -99,34 +124,28 @@ def _refusals(as_json: bool) -> Iterator[None]:
         raise typer.Exit(1) from refused
 
 
-@contextmanager
-def _progress() -> Iterator[Any]:
-    """A bar on standard error, and the function that moves it: (done, total)."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("tensors", total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+def _readable(value: Any) -> str:
+    """A fact on one line."""
+    if isinstance(value, bool) or value is None:
+        return {True: "yes", False: "no", None: "-"}[value]
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_readable(item)}" for name, item in value.items())
+    if isinstance(value, list):
+        return "; ".join(map(_readable, value)) or "-"
+    return str(value)
 
 
 def _facts(model: str | None) -> dict[str, Any]:
     from worker.settings import VisionSettings
+    from worker.vision.facts import facts
     from worker.vision.florence import choose_device, choose_dtype, verify
 
     chosen = VisionSettings()
     checked = verify(model or chosen.model, None if model else chosen.model_revision)
-    width, height = checked.resolution
     device = choose_device(chosen.device)
-    return {
-        "model": checked.identity,
-        "path": str(checked.checkpoint.folder),
-        "digest": checked.checkpoint.digest,
-        "parameters": checked.parameters,
-        "vocabulary": len(checked.processor.tokenizer),
-        "resolution": f"{width}x{height}",
-        "image_tokens": checked.processor.num_image_tokens,
-        "positions": checked.config.text_config.max_position_embeddings,
+    return facts(checked) | {
         "device": str(device),
         "dtype": choose_dtype(chosen.dtype, device, checked.parameters),
     }

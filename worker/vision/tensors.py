@@ -57,6 +57,15 @@ def check_types(checkpoint: Checkpoint) -> None:
                 )
 
 
+def types_of(checkpoint: Checkpoint) -> set[str]:
+    """The types that occur, as safetensors names them."""
+    return {
+        opened.get_slice(name).get_dtype()
+        for opened in opened_weights(checkpoint.folder, checkpoint.weights)
+        for name in opened.keys()  # noqa: SIM118
+    }
+
+
 def check_finite(checkpoint: Checkpoint) -> None:
     """Raises CheckpointRefused naming the first tensor with a NaN or an infinity."""
     import torch
