@@ -30,6 +30,7 @@ from domain.photos import DecodedPhoto
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from worker.vision.engine import FlorenceEngine
     from worker.vision.reading import Looker
 
 IMAGES_AT_ONCE = 4
@@ -78,7 +79,7 @@ def analyze(
     """Look at pictures and say what is in them. Exit 3 when a picture could not be used."""
     readers = text_readers(text_reader, narrowed=tasks is not None or bool(ask))
     plan = plan_for(tasks, tuple(map(question, ask or ())), readers)
-    engine = _engine(model, adapter, readers)
+    engine = _with_second_reader(load_engine(model, adapter), readers)
     console = _console()
     unusable = False
     for found in outcomes(engine, paths, plan):
@@ -199,14 +200,14 @@ def _look(outcome: Outcome, plan: Plan) -> Any:
     return Look(image, photo.sha256, photo.width, photo.height, plan)
 
 
-def _engine(model: str | None, adapter: Path | None, readers: TextReaders) -> Looker:
+def load_engine(model: str | None, adapter: Path | None) -> FlorenceEngine:
+    """The engine of these settings. Raises CheckpointRefused; exits 2 for a device or type that is not there."""
     from worker.settings import VisionSettings
     from worker.vision.engine import FlorenceEngine
-    from worker.vision.reading import with_reader
 
     chosen = VisionSettings()
     try:
-        engine = FlorenceEngine.load(
+        return FlorenceEngine.load(
             model or chosen.model,
             revision=None if model else chosen.model_revision,
             adapter=adapter or chosen.adapter,
@@ -216,7 +217,13 @@ def _engine(model: str | None, adapter: Path | None, readers: TextReaders) -> Lo
         )
     except ValueError as error:  # a device or type that is not there
         raise typer.BadParameter(str(error)) from error
-    return with_reader(engine, readers, chosen.text_reader_threads)
+
+
+def _with_second_reader(engine: FlorenceEngine, readers: TextReaders) -> Looker:
+    from worker.settings import VisionSettings
+    from worker.vision.reading import with_reader
+
+    return with_reader(engine, readers, VisionSettings().text_reader_threads)
 
 
 def as_line(outcome: Outcome, engine: Looker) -> dict[str, Any]:
@@ -288,17 +295,17 @@ def _tell(console: Console, outcome: Outcome) -> None:
     if outcome.photo is None or outcome.seen is None:
         return
     console.print(Text.assemble((outcome.path, "bold"), f"  {outcome.photo.width} x {outcome.photo.height}"))
-    told: list[tuple[str, Answer]] = [(task.value, answer) for task, answer in outcome.seen.results.items()]
-    told += [(f"{item.task.value} {item.input}", answer) for item, answer in outcome.seen.asked]
+    shown: list[tuple[str, Answer]] = [(task.value, answer) for task, answer in outcome.seen.results.items()]
+    shown += [(f"{item.task.value} {item.input}", answer) for item, answer in outcome.seen.asked]
     if (second := outcome.seen.second_reading) is not None:
-        told.append((f"text read by {second.reader}", LinesAnswer(second.lines)))
-    for name, answer in told:
+        shown.append((f"text read by {second.reader}", LinesAnswer(second.lines)))
+    for name, answer in shown:
         console.print(Text.assemble("  ", (name, "cyan")))
-        for line in _told(answer):
+        for line in told(answer):
             console.print(Text(f"    {line}"))
 
 
-def _told(answer: Answer) -> list[str]:
+def told(answer: Answer) -> list[str]:
     """One line for each item of an answer, "-" for none."""
     if isinstance(answer, ObjectsAnswer):
         lines = [f"{_sure(item.score)} {item.label} {_rounded(item.box)}" for item in answer.objects]

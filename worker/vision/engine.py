@@ -68,6 +68,7 @@ class FlorenceEngine:
         self._device = loaded.device
         self._images = verified.processor.image_processor
         self._positions: int = text.max_position_embeddings
+        self._end: int = text.eos_token_id
         self._words = Vocabulary(verified.processor.tokenizer, verified.processor.num_image_tokens, self._positions)
 
     @classmethod
@@ -96,7 +97,7 @@ class FlorenceEngine:
         """
         answers: dict[int, list[tuple[Asked, Answer]]] = {number: [] for number in range(len(looks))}
         for item, generated in self.generate(looks):
-            answers[item.look].append((item, self._read(looks[item.look], item, generated).answer))
+            answers[item.look].append((item, self.read(looks[item.look], item, generated).answer))
         return [self._observation(look, answers[number]) for number, look in enumerate(looks)]
 
     def generate(self, looks: Sequence[Look]) -> list[tuple[Asked, Generated]]:
@@ -126,6 +127,10 @@ class FlorenceEngine:
             raise Unavailable("the vision model", "out of memory; look at fewer photos at once") from error
         return [(item, answers[number]) for number, item in enumerate(asked)]
 
+    def finished(self, generated: Generated) -> bool:
+        """Whether the answer came to its end, rather than to the limit of its task."""
+        return generated.tokens[-1:] == (self._end,)
+
     def _encode(self, images: Sequence[Image.Image]) -> torch.Tensor:
         """(images, image tokens, width): every image once through the vision tower and the projector."""
         parts = [torch.empty(0, device=self._device)] if not images else []
@@ -135,7 +140,8 @@ class FlorenceEngine:
             parts.append(self._model.get_image_features(pixels).pooler_output)
         return torch.cat(parts)
 
-    def _read(self, look: Look, item: Asked, generated: Generated) -> Reading:
+    def read(self, look: Look, item: Asked, generated: Generated) -> Reading:
+        """The typed answer in generated tokens, and what of them fitted no answer (logged at debug level too)."""
         canvas = Canvas(look.width, look.height, generated.log_probs)
         reading = parse(item.prompt.task, self._words.pieces(generated.tokens), canvas, item.prompt.phrase)
         if reading.leftovers:
