@@ -1,26 +1,20 @@
-"""Decoding: rows of prompts and image features to tokens with the log-probability of each, greedily.
+"""Greedy decoding: prompts and image features to tokens with the log-probability of each.
 
-One padded batch for whatever prompts come; the answers are those of one call per prompt (tests/worker/vision).
+One batch for whatever prompts come; the answers are those of `generate` on one prompt at a time
+(tests/worker/vision/test_decoding.py).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList, StoppingCriteria, StoppingCriteriaList
-from transformers.modeling_outputs import BaseModelOutputWithPooling
+from transformers import GenerationConfig
 
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One prompt to answer: its tokens, the image it is about (row of the features) and its token limit."""
-
-    tokens: tuple[int, ...]
-    image: int
-    limit: int
+from worker.vision.caches import moves
+from worker.vision.text_model import Row, TextModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,34 +25,13 @@ class Generated:
     log_probs: tuple[float, ...]
 
 
-class ChosenLogProbs(LogitsProcessor):  # type: ignore[misc]  # transformers is not typed here
-    """Keeps the log-probability of the greedy choice at every step: rows x steps numbers instead of all logits
-    (64 rows of 256 steps over 51,328 tokens would take 3.4 GB)."""
+@dataclass(slots=True)
+class _Answer:
+    """One row while it is decoded."""
 
-    def __init__(self) -> None:
-        self._steps: list[torch.Tensor] = []
-
-    def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
-        numbers = scores.float()
-        self._steps.append(numbers.amax(dim=-1) - numbers.logsumexp(dim=-1))
-        return scores
-
-    def rows(self) -> list[list[float]]:
-        """One list for each row, in natural log."""
-        listed: list[list[float]] = torch.stack(self._steps, dim=1).tolist()
-        return listed
-
-
-class RowLimits(StoppingCriteria):  # type: ignore[misc]  # transformers is not typed here
-    """Ends each row at its own limit; the others go on."""
-
-    def __init__(self, limits: torch.Tensor) -> None:
-        self._limits = limits
-
-    def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor, **kwargs: Any) -> torch.BoolTensor:
-        # The first token of the decoder is its start token, not an answer.
-        done: Any = self._limits <= input_ids.shape[1] - 1
-        return done  # type: ignore[no-any-return]
+    row: Row
+    tokens: list[int] = field(default_factory=list)
+    log_probs: list[float] = field(default_factory=list)
 
 
 def greedy_config(text: Any) -> GenerationConfig:
@@ -84,43 +57,39 @@ def greedy_config(text: Any) -> GenerationConfig:
     return config
 
 
-def decode(model: Any, features: torch.Tensor, rows: Sequence[Row], pad: int) -> list[Generated]:
-    """Answer all rows in one padded batch.
+def decode(model: TextModel, features: torch.Tensor, rows: Sequence[Row]) -> list[Generated]:
+    """Answer all rows together; a row that ended leaves the batch at once.
 
-    features: (images, image tokens, width) as the projector made them, each repeated here once per row that asks
-    about it. model: Florence2ForConditionalGeneration whose generation config is `greedy_config`'s.
+    features: (images, image tokens, width) as the projector made them; any number of rows may ask about one image.
     """
-    device = features.device
-    input_ids, attention_mask = _padded([row.tokens for row in rows], pad, device)
-    limits = torch.tensor([row.limit for row in rows], device=device)
-    of_rows = torch.tensor([row.image for row in rows], device=device)
-    chosen = ChosenLogProbs()
-    sequences = model.generate(
-        input_ids=input_ids,
-        attention_mask=attention_mask,  # transformers no longer infers it for encoder-decoders
-        mm_encoder_outputs={"image": BaseModelOutputWithPooling(pooler_output=features.index_select(0, of_rows))},
-        max_new_tokens=max(row.limit for row in rows),
-        logits_processor=LogitsProcessorList([chosen]),
-        stopping_criteria=StoppingCriteriaList([RowLimits(limits)]),
-    )
-    end = model.generation_config.eos_token_id
-    return [
-        _ended(tokens[1:], log_probs, row.limit, end)
-        for tokens, log_probs, row in zip(sequences.tolist(), chosen.rows(), rows, strict=True)
-    ]
+    memory = model.remember(features, rows)
+    answers = [_Answer(row) for row in rows]
+    live = list(answers)
+    last = [model.start] * len(live)
+    step = 0
+    while live:
+        tokens = torch.tensor(last, device=model.device)
+        position = torch.tensor([step], device=model.device)
+        chosen, log_probs = _best(model.step(memory, tokens[:, None], position)[:, -1], live, step, model.end)
+        step += 1
+        for answer, token, log_prob in zip(live, chosen, log_probs, strict=True):
+            answer.tokens.append(token)
+            answer.log_probs.append(log_prob)
+        ended = [answer.tokens[-1] == model.end or step >= answer.row.limit for answer in live]
+        sources, targets = moves(ended)
+        for source, target in zip(sources, targets, strict=True):
+            live[target] = live[source]
+        live = live[: len(live) - sum(ended)]
+        memory.move(sources, targets, len(live))
+        last = [answer.tokens[-1] for answer in live]
+    return [Generated(tuple(answer.tokens), tuple(answer.log_probs)) for answer in answers]
 
 
-def _padded(rows: Sequence[Sequence[int]], pad: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """(rows, longest) token numbers, padded at the right, and their mask."""
-    longest = max(map(len, rows))
-    ids = torch.tensor([[*row, *[pad] * (longest - len(row))] for row in rows], device=device)
-    mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows], device=device)
-    return ids, mask
-
-
-def _ended(tokens: Sequence[int], log_probs: Sequence[float], limit: int, end: int) -> Generated:
-    """Without the padding that follows a row's end in a batch whose other rows went on."""
-    length = min(limit, len(tokens))
-    if end in tokens[:length]:
-        length = list(tokens).index(end) + 1
-    return Generated(tuple(tokens[:length]), tuple(log_probs[:length]))
+def _best(logits: torch.Tensor, live: Sequence[_Answer], step: int, end: int) -> tuple[list[int], list[float]]:
+    """The likeliest token of each row and its log-probability: two numbers a row are kept, not the vocabulary's (64
+    rows of 256 steps over 51,328 tokens would take 3.4 GB)."""
+    early = [number for number, answer in enumerate(live) if step < answer.row.least]
+    if early:
+        logits[early, end] = float("-inf")
+    best, chosen = logits.max(dim=-1)
+    return chosen.tolist(), (best - logits.logsumexp(dim=-1)).tolist()

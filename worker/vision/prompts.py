@@ -45,6 +45,27 @@ LIMITS: Mapping[Task, int | None] = {
     Task.VQA: 64,
 }
 
+# Tokens an answer commonly has. Nothing depends on it but which rows are decoded together: rows that end at about the
+# same step keep a batch full until its end.
+USUAL: Mapping[Task, int] = {
+    Task.CAPTION: 15,
+    Task.DETAILED_CAPTION: 50,
+    Task.MORE_DETAILED_CAPTION: 90,
+    Task.OCR: 75,
+    Task.OCR_WITH_REGION: 75,
+    Task.OD: 60,
+    Task.DENSE_REGION_CAPTION: 70,
+    Task.REGION_PROPOSAL: 60,
+    Task.CAPTION_TO_PHRASE_GROUNDING: 30,
+    Task.OPEN_VOCABULARY_DETECTION: 15,
+    Task.REFERRING_EXPRESSION_SEGMENTATION: 90,
+    Task.REGION_TO_SEGMENTATION: 90,
+    Task.REGION_TO_CATEGORY: 8,
+    Task.REGION_TO_DESCRIPTION: 15,
+    Task.REGION_TO_OCR: 15,
+    Task.VQA: 8,
+}
+
 _TAG = re.compile(r"<[^<>]*>")
 
 

@@ -31,6 +31,25 @@ class Vocabulary:
         body = [number for number in body if number != self._image[0]]
         return [*self._image, self._first, *body, self._last]
 
+    def spellings(self, texts: Sequence[str]) -> list[list[tuple[int, ...]]]:
+        """Of each text the token paths by which the decoder may write it: start, text, end, and the same with a space
+        before the text, because which of the two a checkpoint writes depends on how its training data were joined.
+
+        A text has one path when the space is lost in tokenization. Raises ValueError for a text that is empty or holds
+        special tokens.
+        """
+        for text in texts:
+            if not text.strip():
+                raise ValueError("An answer that may be chosen must have words; leave the empty one out.")
+        plain = self._tokenizer(list(texts), add_special_tokens=False)["input_ids"]
+        spaced = self._tokenizer([f" {text}" for text in texts], add_special_tokens=False)["input_ids"]
+        return [self._paths(text, bodies) for text, *bodies in zip(texts, plain, spaced, strict=True)]
+
+    def _paths(self, text: str, bodies: Sequence[Sequence[int]]) -> list[tuple[int, ...]]:
+        if any(number in self._dropped for body in bodies for number in body):
+            raise ValueError(f"An answer that may be chosen holds a special token: {text!r}. Take it out.")
+        return list(dict.fromkeys((self._first, *body, self._last) for body in bodies))
+
     def pieces(self, tokens: Sequence[int]) -> list[Piece]:
         """Cut generated tokens; neighbouring text tokens are decoded together, so that letters of several bytes
         stay whole. `Piece.steps` index `tokens`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 import pytest
@@ -29,12 +29,14 @@ class Seen(Exception):
 
 
 class Recorder:
-    """Stands where the model stands and keeps what it is shown."""
+    """Stands where the model stands and keeps what it is shown; whatever else is asked of it, the model answers."""
 
-    dtype = torch.float32
-
-    def __init__(self) -> None:
+    def __init__(self, model: Any) -> None:
+        self.real = model
         self.pixels = torch.empty(0)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.real, name)
 
     def get_image_features(self, pixels: torch.Tensor) -> NoReturn:
         self.pixels = pixels
@@ -43,7 +45,7 @@ class Recorder:
 
 def shown(loaded: Loaded, *images: Image.Image) -> torch.Tensor:
     """(images, 3, side, side): what reaches the vision tower."""
-    recorder = Recorder()
+    recorder = Recorder(loaded.model)
     engine = FlorenceEngine(replace(loaded, model=recorder))
     with pytest.raises(Seen):
         engine.look([Look(image, "aa", image.width, image.height, Plan((Task.CAPTION,))) for image in images])
