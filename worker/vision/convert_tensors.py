@@ -12,7 +12,7 @@ from transformers import Florence2ForConditionalGeneration
 from domain.errors import CheckpointRefused
 from worker.vision.checkpoint import CONVERT, RENEW, few
 from worker.vision.original_names import EMBEDDINGS, LOGITS_BIAS, NATIVE_EMBEDDING, PROJECTION, native_name
-from worker.vision.tensors import opened_weights
+from worker.vision.tensors import is_finite, opened_weights
 
 ROWS_MULTIPLE = 64  # embedding rows are padded to it, as the official converter does; matrix units like it
 
@@ -141,14 +141,14 @@ def _fitted(source: Path, name: str, tensor: torch.Tensor, shape: tuple[int, ...
             f"Tensor {name} has shape {list(tensor.shape)}, the configuration says {list(shape)}.",
             "Use the config.json that belongs to these weights.",
         )
-    if not torch.isfinite(tensor).all():
+    if not is_finite(tensor):
         raise CheckpointRefused(
             str(source),
             f"Tensor {name} holds numbers that are not finite.",
             "Training diverged or the file is damaged: take an earlier checkpoint.",
         )
     made = tensor.to(dtype)
-    if not torch.isfinite(made).all():
+    if not is_finite(made):
         kind = str(dtype).removeprefix("torch.")
         raise CheckpointRefused(
             str(source), f"Tensor {name} has numbers too large for {kind}.", "Convert with --dtype bfloat16 or float32."
