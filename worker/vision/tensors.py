@@ -68,15 +68,24 @@ def types_of(checkpoint: Checkpoint) -> set[str]:
 
 def check_finite(checkpoint: Checkpoint) -> None:
     """Raises CheckpointRefused naming the first tensor with a NaN or an infinity."""
-    import torch
-
     for name, tensor in _tensors(checkpoint):
-        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+        if not is_finite(tensor):
             raise CheckpointRefused(
                 str(checkpoint.folder),
                 f"Tensor {name} holds numbers that are not finite.",
                 "Training diverged or the file is damaged: take an earlier checkpoint.",
             )
+
+
+def is_finite(tensor: Any) -> bool:
+    """Whether no number of a floating-point tensor is NaN or infinite.
+
+    By its least and greatest number, which are NaN where one is: tens of times faster than asking every number, and
+    every load asks all of them.
+    """
+    import torch
+
+    return tensor.numel() == 0 or bool(torch.stack(torch.aminmax(tensor)).isfinite().all())
 
 
 def _shapes(checkpoint: Checkpoint) -> Iterator[tuple[str, Shape]]:

@@ -140,10 +140,16 @@ def test_wrong_shape(copy: Path) -> None:
     assert "model.language_model.decoder.layers.0.fc1.bias has shape [3]" in refusal(copy)
 
 
-@pytest.mark.parametrize("number", [float("nan"), float("inf")])
-def test_numbers_that_are_not_finite(copy: Path, number: float) -> None:
-    name = "model.language_model.decoder.layers.1.fc2.bias"
-    edit_tensors(copy, lambda tensors: tensors[name].fill_(number))
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
+@pytest.mark.parametrize("kind", [torch.float32, torch.float16, torch.bfloat16])
+def test_one_number_that_is_not_finite(copy: Path, number: float, kind: torch.dtype) -> None:
+    name = "model.language_model.decoder.layers.1.fc2.weight"
+
+    def spoil(tensors: dict[str, torch.Tensor]) -> None:
+        tensors[name] = tensors[name].to(kind)
+        tensors[name][3, 5] = number
+
+    edit_tensors(copy, spoil)
     assert name in refusal(copy)
 
 

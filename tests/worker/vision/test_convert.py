@@ -19,7 +19,7 @@ from domain.observations import INPUT_FREE_TASKS, Plan, Question, Task
 from tests.worker.vision import original
 from worker.vision.checkpoint import WEIGHTS, WEIGHTS_INDEX
 from worker.vision.convert import Converted, convert
-from worker.vision.convert_config import ADDED_TOKENS
+from worker.vision.convert_processor import ADDED_TOKENS
 from worker.vision.engine import FlorenceEngine, Look
 from worker.vision.florence import load_base, verify
 from worker.vision.manifest import MANIFEST
