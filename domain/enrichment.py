@@ -23,18 +23,20 @@ class Source(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FieldValue:
-    """One catalogue value with its provenance."""
+    """One catalogue value with its provenance. `reader` says who read it where the source is text in the picture."""
 
     value: str
     source: Source
     score: float | None = None
+    reader: str | None = None
 
     def as_json(self) -> dict[str, Any]:
-        return {"value": self.value, "source": self.source.value, "score": self.score}
+        out = {"value": self.value, "source": self.source.value, "score": self.score}
+        return out if self.reader is None else out | {"reader": self.reader}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> FieldValue:
-        return cls(data["value"], Source(data["source"]), data["score"])
+        return cls(data["value"], Source(data["source"]), data["score"], data.get("reader"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,7 @@ def enrich(job: ImageJob, seen: Observation) -> CatalogueFields:
         caption=FieldValue(seen.caption, Source.CAPTION) if seen.caption else None,
         alt_text=_alt_text(seen),
         tags=tags,
-        text=tuple(FieldValue(line.text, Source.TEXT, line.score) for line in seen.lines),
+        text=tuple(FieldValue(line.text, Source.TEXT, line.score, seen.text_reader) for line in seen.lines),
         attributes={name: FieldValue(value, Source.SELLER) for name, value in sorted(job.attributes.items())},
     )
 

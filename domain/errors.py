@@ -8,6 +8,7 @@ ShelfguardError
 ├── NotFound           no such job, product, tenant, token or endpoint
 ├── Forbidden          the caller is known but may not do this
 ├── CheckpointRefused  weights or adapter files that must not be loaded
+├── ExtraMissing       a setting asks for a part that is not installed
 ├── PolicyInvalid      a policy that does not check; the one before it stays live
 └── RuleFailed         a rule that could not be evaluated for one photo; a person looks at that photo
 """
@@ -87,6 +88,15 @@ class CheckpointRefused(ShelfguardError):
         self.path = path
         self.why = why
         self.remedy = remedy
+
+
+class ExtraMissing(ShelfguardError):
+    """A setting asks for something that an optional extra of the distribution brings."""
+
+    def __init__(self, what: str, extra: str) -> None:
+        super().__init__(f"{what} is not installed. Install it: pip install 'shelfguard[{extra}]'")
+        self.what = what
+        self.extra = extra
 
 
 class PolicyInvalid(ShelfguardError):

@@ -8,7 +8,7 @@ keys that `shelfguard analyze --json` prints under `results`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, cast
 
@@ -52,12 +52,24 @@ INPUT_FREE_TASKS = (
     Task.OCR,
     Task.OCR_WITH_REGION,
 )
+TEXT_TASKS = (Task.OCR, Task.OCR_WITH_REGION)
 REGION_INPUT_TASKS = (
     Task.REGION_TO_SEGMENTATION,
     Task.REGION_TO_CATEGORY,
     Task.REGION_TO_DESCRIPTION,
     Task.REGION_TO_OCR,
 )
+
+
+FLORENCE = "florence"  # the name of the model as a reader of text
+
+
+class TextReaders(StrEnum):
+    """Who reads the text of a photo: the model, a second reader in its place, or each for itself."""
+
+    FLORENCE = FLORENCE
+    RAPIDOCR = "rapidocr"
+    BOTH = "both"
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +128,22 @@ class LinesAnswer:
 
 
 @dataclass(frozen=True, slots=True)
+class Reading:
+    """What a reader of text other than the model read.
+
+    incomplete: why there may be text that is not among the lines; None where everything was read.
+    """
+
+    reader: str
+    lines: tuple[TextLine, ...] = ()
+    incomplete: str | None = None
+
+    def as_json(self) -> Json:
+        out: Json = {"name": self.reader, "lines": [line.as_json() for line in self.lines]}
+        return out if self.incomplete is None else out | {"incomplete": self.incomplete}
+
+
+@dataclass(frozen=True, slots=True)
 class Mask:
     """Polygons as flat x, y, x, y lists."""
 
@@ -150,16 +178,27 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The set of Florence-2 tasks run for one image."""
+    """The set of Florence-2 tasks run for one image, and whether a second reader reads its text too."""
 
     tasks: tuple[Task, ...] = (Task.CAPTION, Task.DETAILED_CAPTION, Task.OD, Task.OCR_WITH_REGION)
     questions: tuple[Question, ...] = ()
+    second_reader: bool = False
+
+    def read_by(self, readers: TextReaders) -> Plan:
+        """The same plan with its text read by these; a second reader alone spares the model its text tasks."""
+        if readers is TextReaders.FLORENCE:
+            return replace(self, second_reader=False)
+        if readers is TextReaders.BOTH:
+            return replace(self, second_reader=True)
+        return replace(self, tasks=tuple(task for task in self.tasks if task not in TEXT_TASKS), second_reader=True)
 
     def as_json(self) -> Json:
-        return {
+        """Digests of plans rest on this: a plan without a second reader keeps the form it had before there was one."""
+        out: Json = {
             "tasks": [task.value for task in self.tasks],
             "questions": [question.as_json() for question in self.questions],
         }
+        return out | {"second_reader": True} if self.second_reader else out
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,9 +209,16 @@ class Engine:
     adapter: str | None
     revision: str  # of our engine: prompts, parsing, decoding
     dtype: str
+    second_reader: str | None = None  # name, version and weights of a second reader of text, where one read
 
     def as_json(self) -> Json:
-        return {"model": self.model, "adapter": self.adapter, "revision": self.revision, "dtype": self.dtype}
+        return {
+            "model": self.model,
+            "adapter": self.adapter,
+            "revision": self.revision,
+            "dtype": self.dtype,
+            "second_reader": self.second_reader,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +231,7 @@ class Observation:
     engine: Engine
     results: Mapping[Task, Answer] = field(default_factory=dict)
     asked: tuple[tuple[Question, Answer], ...] = ()
+    second_reading: Reading | None = None
 
     @property
     def caption(self) -> str:
@@ -206,9 +253,29 @@ class Observation:
         return answer.objects if isinstance(answer, ObjectsAnswer) else ()
 
     @property
+    def text_reader(self) -> str:
+        """Whose reading `lines` and `text` are: the model's where it was asked, else the second reader's; or ""."""
+        if any(task in self.results for task in TEXT_TASKS):
+            return FLORENCE
+        return self.second_reading.reader if self.second_reading else ""
+
+    @property
     def lines(self) -> tuple[TextLine, ...]:
-        answer = self.results.get(Task.OCR_WITH_REGION)
-        return answer.lines if isinstance(answer, LinesAnswer) else ()
+        return self.lines_by(self.text_reader)
+
+    @property
+    def second_lines(self) -> tuple[TextLine, ...]:
+        """The second reader's lines where they are a second opinion, not the only one."""
+        second = self.second_reading
+        return second.lines if second is not None and second.reader != self.text_reader else ()
+
+    def lines_by(self, reader: str) -> tuple[TextLine, ...]:
+        """What this reader read; empty where it was not asked."""
+        if reader == FLORENCE:
+            answer = self.results.get(Task.OCR_WITH_REGION)
+            return answer.lines if isinstance(answer, LinesAnswer) else ()
+        second = self.second_reading
+        return second.lines if second is not None and second.reader == reader else ()
 
     @property
     def text(self) -> str:
@@ -222,6 +289,8 @@ class Observation:
         out: Json = {task.value: answer.as_json() for task, answer in self.results.items()}
         if self.asked:
             out["asked"] = [question.as_json() | answer.as_json() for question, answer in self.asked]
+        if self.second_reading is not None:
+            out["second_reader"] = self.second_reading.as_json()
         return out
 
     def as_json(self) -> Json:
@@ -238,6 +307,7 @@ class Observation:
         """The inverse of `as_json`. Raises KeyError or ValueError on anything else."""
         results = dict(data["results"])
         asked = results.pop("asked", [])
+        second = results.pop("second_reader", None)
         return cls(
             sha256=data["sha256"],
             width=data["width"],
@@ -245,6 +315,7 @@ class Observation:
             engine=Engine(**data["engine"]),
             results={Task(name): answer_from_json(answer) for name, answer in results.items()},
             asked=tuple((_question_from_json(item), answer_from_json(item)) for item in asked),
+            second_reading=None if second is None else _reading_from_json(second),
         )
 
 
@@ -253,17 +324,16 @@ def _question_from_json(data: Mapping[str, Any]) -> Question:
     return Question(Task(data["task"]), given if isinstance(given, str) else _box(given))
 
 
+def _reading_from_json(data: Mapping[str, Any]) -> Reading:
+    return Reading(data["name"], _lines_from_json(data), data.get("incomplete"))
+
+
 def answer_from_json(data: Mapping[str, Any]) -> Answer:
     """Read any answer by its keys. Raises ValueError when none of the known keys is there."""
     if "objects" in data:
         return ObjectsAnswer(tuple(_object_from_json(item) for item in data["objects"]))
     if "lines" in data:
-        return LinesAnswer(
-            tuple(
-                TextLine(item["text"], cast(Quad, tuple(map(float, item["quad"]))), item["score"])
-                for item in data["lines"]
-            )
-        )
+        return LinesAnswer(_lines_from_json(data))
     if "masks" in data:
         return MasksAnswer(
             tuple(Mask(m["label"], tuple(tuple(map(float, p)) for p in m["polygons"])) for m in data["masks"])
@@ -271,6 +341,12 @@ def answer_from_json(data: Mapping[str, Any]) -> Answer:
     if "text" in data:
         return TextAnswer(data["text"], data.get("score"))
     raise ValueError(f"not an answer: keys {sorted(data)}")
+
+
+def _lines_from_json(data: Mapping[str, Any]) -> tuple[TextLine, ...]:
+    return tuple(
+        TextLine(item["text"], cast(Quad, tuple(map(float, item["quad"]))), item["score"]) for item in data["lines"]
+    )
 
 
 def _object_from_json(item: Mapping[str, Any]) -> DetectedObject:

@@ -22,6 +22,7 @@ Point = tuple[float, float]
 
 OBJECT_COLOUR: Colour = (0, 200, 0)
 TEXT_COLOUR: Colour = (0, 80, 255)
+SECOND_TEXT_COLOUR: Colour = (160, 0, 200)  # a second reader's opinion of the text
 FINDING_COLOUR: Colour = (255, 0, 0)
 
 QUALITY = 90
@@ -73,14 +74,16 @@ def line_width(size: tuple[int, int]) -> int:
 
 
 def outlines(seen: Observation, findings: Sequence[Finding], size: tuple[int, int]) -> list[Outline]:
-    """Every shape as it is drawn on a picture of this size: objects, then text, then findings.
+    """Every shape as it is drawn on a picture of this size: objects, then text (a second reader's after
+    the first's), then findings.
 
     Findings lie one line further in than what they are about, so that both stay visible.
     """
     scale = (size[0] / max(1, seen.width), size[1] / max(1, seen.height))
     width = line_width(size)
     shapes = [Outline(_corners(item.box), _labelled(item.label, item.score), OBJECT_COLOUR) for item in seen.objects]
-    shapes += [Outline(_corners(line.quad), _labelled(line.text, line.score), TEXT_COLOUR) for line in seen.lines]
+    for lines, colour in ((seen.lines, TEXT_COLOUR), (seen.second_lines, SECOND_TEXT_COLOUR)):
+        shapes += [Outline(_corners(line.quad), _labelled(line.text, line.score), colour) for line in lines]
     placed = [_within(_scaled(shape, scale), size, width // 2) for shape in shapes]
     found = [Outline(corners, label, FINDING_COLOUR) for corners, label in _places(findings)]
     return placed + [_shrunk(_within(_scaled(shape, scale), size, width // 2), width + 1) for shape in found]

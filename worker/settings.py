@@ -11,6 +11,8 @@ from typing import Annotated, Literal
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from domain.observations import TextReaders
+
 Seconds = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 
@@ -71,6 +73,13 @@ class VisionSettings(BaseSettings):
     )
     threads: int | None = Field(None, ge=1, description="CPU threads of the model; None = all cores")
     batch_size: Count = Field(4, description="photos leased and decoded together")
+    text_reader: TextReaders = Field(
+        TextReaders.FLORENCE,
+        description="who reads text: florence, rapidocr in its place, or both apart; the last two need the extra 'ocr'",
+    )
+    text_reader_threads: Count = Field(
+        1, description="CPU threads of rapidocr; one never contends with the model's, more pay where a GPU has those"
+    )
 
 
 class IntakeSettings(BaseSettings):

@@ -12,7 +12,7 @@ from functools import cache, partial
 from celery import Celery
 from pydantic import SecretStr
 
-from domain.observations import Plan
+from domain.observations import Plan, TextReaders
 from worker.acceptance import AcceptTools
 from worker.app import make_app
 from worker.delivery import DeliverTools
@@ -177,6 +177,7 @@ def vision_tools() -> VisionTools:
     """Loads the model: seconds, and the only place that leads to torch."""
     from worker.vision.engine import FlorenceEngine
     from worker.vision.observer import Observer
+    from worker.vision.reading import with_reader
 
     chosen = VisionSettings()
     engine = FlorenceEngine.load(
@@ -189,7 +190,20 @@ def vision_tools() -> VisionTools:
         compiling=chosen.compile,
     )
     engine.warm_up()
-    return VisionTools(ledger=ledger(), artifacts=artifacts(), vision=Observer(engine), plan=Plan())
+    looker = with_reader(engine, chosen.text_reader, chosen.text_reader_threads)
+    plan = Plan().read_by(chosen.text_reader)
+    return VisionTools(ledger=ledger(), artifacts=artifacts(), vision=Observer(looker), plan=plan)
+
+
+def check_text_reader() -> str:
+    """Who reads text. Loads nothing. Raises ExtraMissing or CheckpointRefused when the second reader cannot be had."""
+    from worker.vision.rapidocr_models import installed_models
+
+    chosen = VisionSettings().text_reader
+    if chosen is TextReaders.FLORENCE:
+        return chosen.value
+    models = installed_models()
+    return f"{chosen.value} (rapidocr {models.version}, its own models)"
 
 
 def pace() -> Pace:

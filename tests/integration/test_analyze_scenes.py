@@ -20,7 +20,7 @@ SEED = 77
 
 def test_the_caption_names_the_main_object_in_four_of_five_scenes(tmp_path: Path) -> None:
     try:
-        truth = render.render_scenes(tmp_path, SCENES, SEED)
+        truth = render.render_scenes(tmp_path, SCENES, SEED, setting="full")
     except AssetsMissing as missing:
         pytest.skip(f"no drawings to render scenes from: {missing}")
     files = [str(tmp_path / row["file"]) for row in truth]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -18,10 +19,20 @@ from domain.observations import (
     ObjectsAnswer,
     Observation,
     Quad,
+    Reading,
     Task,
     TextLine,
 )
-from worker.drawing import FINDING_COLOUR, OBJECT_COLOUR, TEXT_COLOUR, Colour, Outline, draw, outlines
+from worker.drawing import (
+    FINDING_COLOUR,
+    OBJECT_COLOUR,
+    SECOND_TEXT_COLOUR,
+    TEXT_COLOUR,
+    Colour,
+    Outline,
+    draw,
+    outlines,
+)
 
 BOX: Box = (40, 60, 250, 200)
 QUAD: Quad = (300, 80, 460, 110, 452, 150, 292, 120)
@@ -127,3 +138,19 @@ def test_strange_boxes_do_not_stop_it() -> None:
 def test_one_place_named_on_several_channels_is_drawn_once() -> None:
     twice = [finding(box=list(BOX)), finding(box=list(BOX))]
     assert len(outlines(seen(), twice, (500, 400))) == 1
+
+
+def test_a_second_readers_text_has_a_colour_of_its_own() -> None:
+    second = Reading("rapidocr", (TextLine("SALT", (300, 250, 460, 250, 460, 300, 300, 300), 0.9),))
+    both = replace(seen(lines=(TextLine("SALE", QUAD, 0.9),)), second_reading=second)
+    first_shape, second_shape = outlines(both, (), (500, 400))
+    drawn = draw(photo(), both, ())
+    assert (first_shape.colour, second_shape.colour) == (TEXT_COLOUR, SECOND_TEXT_COLOUR)
+    assert share_along(is_colour(drawn, TEXT_COLOUR), first_shape) > 0.9
+    assert share_along(is_colour(drawn, SECOND_TEXT_COLOUR), second_shape) > 0.9
+
+
+def test_the_only_readers_text_has_the_usual_colour_whoever_it_was() -> None:
+    alone = Reading("rapidocr", (TextLine("SALE", QUAD, 0.9),))
+    observed = Observation("0" * 64, 500, 400, Engine("m", None, "1", "f"), {}, second_reading=alone)
+    assert [shape.colour for shape in outlines(observed, (), (500, 400))] == [TEXT_COLOUR]

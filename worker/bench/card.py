@@ -21,6 +21,7 @@ ROWS: tuple[tuple[str, str, str, str], ...] = (
     ("scenes", "od_precision", "detected boxes that are right", "0.85"),
     ("unseen_style", "caption_main", "caption names the object in a drawing style never trained on (OpenMoji)", "0.45"),
     ("level_text", "cer", "character error rate of <OCR>, level text of 30 pixels or more at 512", "at most 0.20"),
+    ("level_text_rapidocr", "cer", "the same of RapidOCR, the second reader (extra `ocr`)", ""),
     ("level_text", "line_found", "lines found by <OCR_WITH_REGION> (IoU 0.5)", ""),
     ("any_text", "cer", "character error rate of <OCR>, turned and small text too", ""),
     ("any_text", "no_text_is_empty", "no text read where there is none", ""),

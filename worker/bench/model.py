@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from worker.bench import footprint, photographs, random_weights
+from worker.bench import footprint, photographs, random_weights, readers
 from worker.training import held_out
 from worker.training.synth import assets, lettering
 from worker.training.synth.samples import PHOTOS
@@ -44,8 +44,12 @@ def measure(
         "fonts": len(lettering.fonts()),
         "seed": held_out.SEED,
     }
-    for name, exam in held_out.exams(count).items():
+    exams = held_out.exams(count)
+    for name, exam in exams.items():
         figures[name] = _described(held_out.take(engine, exam, partial(progress, name, exam.count)))
+    text = exams["level_text"]
+    if peer := readers.rapidocr(text, partial(progress, "rapidocr", min(readers.MOST, text.count))):
+        figures["level_text_rapidocr"] = {**_described(peer[0]), "seconds_a_picture": round(peer[1], 3)}
     if photos and (wanted := len(photographs.rows())):
         figures["photographs"] = _described(photographs.look(engine, partial(progress, "photographs", wanted)))
     photo = PHOTOS / "01-sneaker.jpg"

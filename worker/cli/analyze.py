@@ -23,6 +23,7 @@ from domain.observations import (
     Plan,
     Question,
     Task,
+    TextReaders,
 )
 from domain.photos import DecodedPhoto
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from worker.vision.engine import FlorenceEngine
+    from worker.vision.reading import Looker
 
 IMAGES_AT_ONCE = 4
 EXIT_UNUSABLE = 3
@@ -61,6 +63,13 @@ def analyze(
         str | None, typer.Option(help="shelf-tiny, a directory, or hub-id@commit; default: SHELFGUARD_MODEL.")
     ] = None,
     adapter: Annotated[Path | None, typer.Option(help="Directory of a LoRA adapter.")] = None,
+    text_reader: Annotated[
+        TextReaders | None,
+        typer.Option(
+            help="Who reads text: the model, rapidocr, or both apart. Default: SHELFGUARD_TEXT_READER, and the model "
+            "alone with --tasks or --ask."
+        ),
+    ] = None,
     everything: Annotated[
         bool, typer.Option("--all", help="Also show open-vocabulary hits below the threshold.")
     ] = False,
@@ -68,8 +77,9 @@ def analyze(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line and nothing else.")] = False,
 ) -> None:
     """Look at pictures and say what is in them. Exit 3 when a picture could not be used."""
-    plan = Plan(tasks=plan_tasks(tasks, bool(ask)), questions=tuple(map(question, ask or ())))
-    engine = _engine(model, adapter)
+    readers = text_readers(text_reader, narrowed=tasks is not None or bool(ask))
+    plan = plan_for(tasks, tuple(map(question, ask or ())), readers)
+    engine = _with_second_reader(load_engine(model, adapter), readers)
     console = _console()
     unusable = False
     for found in outcomes(engine, paths, plan):
@@ -83,6 +93,19 @@ def analyze(
             _draw(draw, outcome)
     if unusable:
         raise typer.Exit(EXIT_UNUSABLE)
+
+
+def text_readers(chosen: TextReaders | None, narrowed: bool) -> TextReaders:
+    """Who reads text. Where only some tasks were asked for, the setting adds nothing to them."""
+    from worker.settings import VisionSettings
+
+    return chosen or (TextReaders.FLORENCE if narrowed else VisionSettings().text_reader)
+
+
+def plan_for(listed: str | None, questions: tuple[Question, ...], readers: TextReaders) -> Plan:
+    """What to run. Tasks named in --tasks are all run, also those that a second reader would spare the model."""
+    plan = Plan(plan_tasks(listed, bool(questions)), questions).read_by(readers)
+    return plan if listed is None else replace(plan, tasks=plan_tasks(listed, bool(questions)))
 
 
 def plan_tasks(listed: str | None, asked: bool) -> tuple[Task, ...]:
@@ -122,7 +145,7 @@ def _region(task: Task, given: str) -> Box:
     return (x1, y1, x2, y2)
 
 
-def outcomes(engine: FlorenceEngine, paths: Sequence[str], plan: Plan) -> Iterator[Outcome]:
+def outcomes(engine: Looker, paths: Sequence[str], plan: Plan) -> Iterator[Outcome]:
     """One for each path, in order; a few pictures are looked at together."""
     for start in range(0, len(paths), IMAGES_AT_ONCE):
         opened = [_opened(path) for path in paths[start : start + IMAGES_AT_ONCE]]
@@ -153,7 +176,7 @@ def _bytes(path: Path) -> bytes:
         raise InputRejected("file_unreadable", f"The file cannot be read ({error}). Check its permissions.") from error
 
 
-def _looked_at(engine: FlorenceEngine, usable: Sequence[Outcome], plan: Plan) -> list[Outcome]:
+def _looked_at(engine: Looker, usable: Sequence[Outcome], plan: Plan) -> list[Outcome]:
     """Together, and one by one if that fails, so that one picture's trouble is its own."""
     try:
         seen = engine.look([_look(outcome, plan) for outcome in usable])
@@ -177,7 +200,8 @@ def _look(outcome: Outcome, plan: Plan) -> Any:
     return Look(image, photo.sha256, photo.width, photo.height, plan)
 
 
-def _engine(model: str | None, adapter: Path | None) -> FlorenceEngine:
+def load_engine(model: str | None, adapter: Path | None) -> FlorenceEngine:
+    """The engine of these settings. Raises CheckpointRefused; exits 2 for a device or type that is not there."""
     from worker.settings import VisionSettings
     from worker.vision.engine import FlorenceEngine
 
@@ -196,7 +220,14 @@ def _engine(model: str | None, adapter: Path | None) -> FlorenceEngine:
         raise typer.BadParameter(str(error)) from error
 
 
-def as_line(outcome: Outcome, engine: FlorenceEngine) -> dict[str, Any]:
+def _with_second_reader(engine: FlorenceEngine, readers: TextReaders) -> Looker:
+    from worker.settings import VisionSettings
+    from worker.vision.reading import with_reader
+
+    return with_reader(engine, readers, VisionSettings().text_reader_threads)
+
+
+def as_line(outcome: Outcome, engine: Looker) -> dict[str, Any]:
     """The JSON object of one picture."""
     photo, error = outcome.photo, outcome.error
     return {
@@ -265,15 +296,17 @@ def _tell(console: Console, outcome: Outcome) -> None:
     if outcome.photo is None or outcome.seen is None:
         return
     console.print(Text.assemble((outcome.path, "bold"), f"  {outcome.photo.width} x {outcome.photo.height}"))
-    told: list[tuple[str, Answer]] = [(task.value, answer) for task, answer in outcome.seen.results.items()]
-    told += [(f"{item.task.value} {item.input}", answer) for item, answer in outcome.seen.asked]
-    for name, answer in told:
+    shown: list[tuple[str, Answer]] = [(task.value, answer) for task, answer in outcome.seen.results.items()]
+    shown += [(f"{item.task.value} {item.input}", answer) for item, answer in outcome.seen.asked]
+    if (second := outcome.seen.second_reading) is not None:
+        shown.append((f"text read by {second.reader}", LinesAnswer(second.lines)))
+    for name, answer in shown:
         console.print(Text.assemble("  ", (name, "cyan")))
-        for line in _told(answer):
+        for line in told(answer):
             console.print(Text(f"    {line}"))
 
 
-def _told(answer: Answer) -> list[str]:
+def told(answer: Answer) -> list[str]:
     """One line for each item of an answer, "-" for none."""
     if isinstance(answer, ObjectsAnswer):
         lines = [f"{_sure(item.score)} {item.label} {_rounded(item.box)}" for item in answer.objects]

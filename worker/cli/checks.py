@@ -43,6 +43,11 @@ def run_checks() -> list[Check]:
         _check(
             "model", _model, "Set SHELFGUARD_MODEL to a Florence-2 directory, or unset it for the shipped shelf-tiny."
         ),
+        _check(
+            "text reader",
+            _text_reader,
+            "Install it (pip install 'shelfguard[ocr]'), or unset SHELFGUARD_TEXT_READER to read with the model.",
+        ),
         _check("policy", _policy, "Run `shelfguard policy check` on the file that SHELFGUARD_POLICY names."),
         _check("sandbox", _sandbox, "The decode sandbox needs fork and setrlimit (Linux or macOS)."),
     ]
@@ -127,6 +132,12 @@ def _model() -> str:
 
     chosen = VisionSettings()
     return verify(chosen.model, chosen.model_revision).identity
+
+
+def _text_reader() -> str:
+    from worker import wiring
+
+    return wiring.check_text_reader()
 
 
 def _policy() -> str:

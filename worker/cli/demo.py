@@ -181,12 +181,18 @@ def job_line(name: str, job: Mapping[str, Any]) -> dict[str, Any]:
         "verdict": decision.get("verdict"),
         "channels": decision.get("channels", {}),
         "caption": seen.get("caption", {}).get("text"),
-        "text": " ".join(line["text"] for line in seen.get("ocr_with_region", {}).get("lines", [])),
+        "text": " ".join(line["text"] for line in _text_answer(seen).get("lines", [])),
         "observation": job.get("observation"),
         "findings": decision.get("findings", []),
         "rejection": job.get("rejection"),
         "annotated": None,
     }
+
+
+def _text_answer(seen: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The model's reading where it was asked for one, else the second reader's."""
+    answer: Mapping[str, Any] = seen.get("ocr_with_region") or seen.get("second_reader") or {}
+    return answer
 
 
 def _picture(client: ApiClient, job: Mapping[str, Any], folder: Path, name: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from domain.errors import CheckpointRefused, PolicyInvalid
+from domain.errors import CheckpointRefused, ExtraMissing, PolicyInvalid
 
 worker_app = typer.Typer(help="Run one kind of worker until it is told to stop (SIGTERM finishes the batch in hand).")
 
@@ -70,6 +70,8 @@ def _run_worker(stage: Stage, concurrency: int) -> None:
     _configure(stage.value)
     wiring.servers()  # a missing setting is an error here, in one sentence, not in every child
     wiring.ledger_settings()
+    if stage is Stage.VISION:
+        wiring.check_text_reader()
     app = wiring.celery_app()
     tasks.register(app)
     worker_process_init.connect(lambda **_: _start_child(stage), weak=False)
@@ -130,7 +132,7 @@ def _start_child(stage: Stage) -> None:
         elif stage is Stage.PUBLISH:
             wiring.publish_tools()
             wiring.sweeper().start(wiring.ledger_settings().sweep_seconds)
-    except (CheckpointRefused, PolicyInvalid) as refused:
+    except (CheckpointRefused, ExtraMissing, PolicyInvalid) as refused:
         # A pool would start children for ever. Nothing but a person can mend this, so the whole worker ends.
         log.error("worker_cannot_start", why=str(refused))
         os.kill(os.getppid(), signal.SIGTERM)

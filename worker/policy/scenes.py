@@ -20,9 +20,11 @@ from domain.observations import (
     ObjectsAnswer,
     Observation,
     Quad,
+    Reading,
     Task,
     TextAnswer,
     TextLine,
+    TextReaders,
 )
 from domain.photos import PixelSignals, StoredPhoto
 
@@ -72,11 +74,16 @@ class SceneSeller(_Strict):
 
 
 class Scene(_Strict):
-    """objects and text may be plain words, or words with their score and share."""
+    """objects and text may be plain words, or words with their score and share.
+
+    second_text: what a second reader read. text_incomplete: it could not read everything.
+    """
 
     caption: str = "a product on a white background"
     objects: list[str | SceneObject] = []
     text: list[str | SceneLine] = []
+    second_text: list[str | SceneLine] = []
+    text_incomplete: bool = False
     seller: SceneSeller = SceneSeller()
     image: SceneImage = SceneImage()
     pixels: ScenePixels = ScenePixels()
@@ -118,7 +125,20 @@ class Scene(_Strict):
             Task.OCR_WITH_REGION: LinesAnswer(tuple(map(self._line, self.text))),
         }
         engine = Engine(model="scene", adapter=None, revision="scene", dtype="scene")
-        return Observation(SHA256_OF_NOTHING, self.image.width, self.image.height, engine, results)
+        return Observation(
+            SHA256_OF_NOTHING,
+            self.image.width,
+            self.image.height,
+            engine,
+            results,
+            second_reading=self._second_reading(),
+        )
+
+    def _second_reading(self) -> Reading | None:
+        if not self.second_text and not self.text_incomplete:
+            return None
+        incomplete = "more text than is read" if self.text_incomplete else None
+        return Reading(TextReaders.RAPIDOCR.value, tuple(map(self._line, self.second_text)), incomplete)
 
     def _object(self, given: str | SceneObject) -> DetectedObject:
         item = SceneObject(label=given) if isinstance(given, str) else given

@@ -53,15 +53,17 @@ def take(engine: FlorenceEngine, exam: Exam, progress: Callable[[int], None] = l
     """All scenes of an exam, a few at a time; `progress` is told how many were done."""
     tally = Tally()
     for first in range(0, exam.count, AT_ONCE):
-        some = [
-            scenes.render(scenes.sample(SEED, index, exam.setting), SIZE)
-            for index in range(first, min(first + AT_ONCE, exam.count))
-        ]
+        some = [drawn(exam, index) for index in range(first, min(first + AT_ONCE, exam.count))]
         looks = [Look(one.picture, "", *one.picture.size, exam.plan(one)) for one in some]
         for one, seen in zip(some, engine.look(looks), strict=True):
             exam.judge(one, seen, tally)
         progress(len(some))
     return tally
+
+
+def drawn(exam: Exam, index: int) -> Rendered:
+    """Scene `index` of an exam; the same for every engine that takes it."""
+    return scenes.render(scenes.sample(SEED, index, exam.setting), SIZE)
 
 
 def objects_of(answer: Answer) -> list[tuple[str, Box]]:
@@ -104,10 +106,7 @@ def judge_reading(rendered: Rendered, seen: Observation, tally: Tally) -> None:
     if not lines:
         tally.add("no_text_is_empty", not read)
         return
-    text = " ".join(line.text for line in lines)
-    tally.ratio("cer", min(len(text), edits(read, text)), len(text))
-    tally.ratio("cer_ignoring_case", min(len(text), edits(read.lower(), text.lower())), len(text))
-    tally.add("exact", read == text)
+    judge_text(" ".join(line.text for line in lines), read, tally)
     found = cast(LinesAnswer, seen.results[Task.OCR_WITH_REGION]).lines
     for line, quad in zip(lines, rendered.quads, strict=True):
         box = _around(quad, rendered.picture.size)
@@ -116,6 +115,13 @@ def judge_reading(rendered: Rendered, seen: Observation, tally: Tally) -> None:
         if near:
             closest = min(edits(one.text, line.text) for one in near)
             tally.ratio("line_cer", min(len(line.text), closest), len(line.text))
+
+
+def judge_text(text: str, read: str, tally: Tally) -> None:
+    """One picture's text against what was read; an error rate is at most 1 a picture."""
+    tally.ratio("cer", min(len(text), edits(read, text)), len(text))
+    tally.ratio("cer_ignoring_case", min(len(text), edits(read.lower(), text.lower())), len(text))
+    tally.add("exact", read == text)
 
 
 def _around(quad: np.ndarray[tuple[int, ...], np.dtype[np.float32]], size: tuple[int, int]) -> Box:

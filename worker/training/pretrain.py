@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 from timm.scheduler.cosine_lr import CosineLRScheduler
 from timm.utils.model_ema import ModelEmaV3
 from torch import Tensor, nn
@@ -246,13 +247,23 @@ def describe(folder: Path, name: str, stage: Stage, options: argparse.Namespace)
         file.write(json.dumps(row) + "\n")
 
 
-def start(folder: Path, name: str, stage: Stage, scenes: int, optimizer: str, weights: Path | None = None) -> Run:
-    """The run in `folder`, in this stage: new, from exported `weights`, resumed, or moved on from the stage before."""
+def start(
+    folder: Path,
+    name: str,
+    stage: Stage,
+    scenes: int,
+    optimizer: str,
+    weights: Path | None = None,
+    heads: Path | None = None,
+) -> Run:
+    """The run in `folder`, in this stage: new, from exported `weights` and `heads`, resumed, or moved on."""
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / "state.pt").exists():
         run = Run(folder, stage.feed.size, optimizer)
         if weights:
             run.model = grow.resized(Florence2ForConditionalGeneration.from_pretrained(weights), stage.feed.size)
+        if heads:
+            run.heads.load_state_dict(load_file(heads))
         run.enter(name, stage, scenes)
         return run
     run = Run.load(folder)
@@ -285,6 +296,7 @@ def main() -> None:
     parser.add_argument(
         "--start-from", type=Path, help="an exported checkpoint of the same tokenizer, where RUN is new"
     )
+    parser.add_argument("--heads", type=Path, help="the heads that `export --heads` wrote beside that checkpoint")
     parser.add_argument("--size", type=int, help="other pixels than the stage's own")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -292,7 +304,9 @@ def main() -> None:
     stage = STAGES[options.stage]
     if options.size:
         stage = dataclasses.replace(stage, feed=dataclasses.replace(stage.feed, size=options.size))
-    run = start(options.folder, options.stage, stage, options.scenes, options.optimizer, options.start_from)
+    run = start(
+        options.folder, options.stage, stage, options.scenes, options.optimizer, options.start_from, options.heads
+    )
     if team.share()[0] == 0:
         describe(options.folder, options.stage, stage, options)
     train(run, stage, max_minutes=options.max_minutes, workers=options.workers, half=options.half)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from worker.training.batches import Feed
 from worker.training.synth.scenes import Setting
@@ -83,6 +83,8 @@ LETTERED = Setting(
     kinds=(0.38, 0.27, 0.18, 0.17),
     styles=("fluent", "fluent", "twemoji", "noto"),
 )
+# Whole pictures with as much text as adverts have, small and turned too.
+PRINTED = replace(LETTERED, capitals=(0.055, 0.2), lines=(1, 1, 2, 3, 4), turned=0.3, plates=0.5)
 STAGES = {
     "easy": Stage(Feed(10, 64, ((EASY, 1.0),)), 128, 2e-3, 1.2e-3, pooled=1.0, least=0.2, letters=0.0),
     "dense": Stage(Feed(12, 96, ((SCENES, 1.0),)), 96, 1.2e-3, 1e-3, pooled=0.3, least=0.3, letters=0.0),
@@ -110,5 +112,5 @@ STAGES = {
     "speech": Stage(
         Feed(22, 128, ((FULL, 0.65), (LETTERED, 0.35)), ALL_TASKS, 3), 64, 4e-4, 1.2e-3, least=0.1, letters=1.0
     ),
-    "read": Stage(Feed(23, 224, ((Setting(), 1.0),), ALL_TASKS, 3), 48, 3e-4, 6e-4, least=0.04, letters=1.0),
+    "read": Stage(Feed(23, 192, ((FULL, 0.6), (PRINTED, 0.4)), ALL_TASKS, 3), 48, 3e-4, 7e-4, least=0.04, letters=1.0),
 }

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from domain.errors import CheckpointRefused
-from worker.vision.checkpoint import ADAPTER_CONFIG, Checkpoint, check_adapter_files, check_tensors
+from worker.vision.checkpoint import ADAPTER_CONFIG, Checkpoint, check_adapter_files
+from worker.vision.tensors import check_tensors
 
 
 def merge_adapter(base: Any, folder: Path, base_digest: str) -> tuple[Any, Checkpoint]:

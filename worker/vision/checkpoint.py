@@ -2,7 +2,7 @@
 
 A directory of weights is code's equal: a pickle runs what it likes, and a key in a config file can name a repository
 whose code a library then fetches (CVE-2026-4372: `_attn_implementation_internal`). Every refusal is a
-CheckpointRefused that names the file or key and the remedy.
+CheckpointRefused that names the file or key and the remedy. Where a manifest is there, its files must be as it says.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from domain.errors import CheckpointRefused
+from worker.vision.manifest import check_manifest, file_sum
 from worker.vision.pieces import PLACES
 
 WEIGHTS = "model.safetensors"
@@ -23,25 +24,34 @@ WEIGHTS_INDEX = "model.safetensors.index.json"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 ADAPTER_CONFIG = "adapter_config.json"
 PICKLES = frozenset({".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle"})
+PROGRAMS = frozenset({".py", ".so"})
 
-# Keys that make a library run, fetch or choose code on the checkpoint's word.
-CODE_KEYS = re.compile(r"auto_map|_attn_.*|attn_implementation|.*remote_code.*|custom_pipelines|custom_generate")
-CONVERT = "Use a checkpoint in transformers' own Florence-2 layout, such as florence-community/Florence-2-base-ft."
+# Keys that make a library run, fetch, import or choose code on the checkpoint's word. `quantization_config` picks a
+# package that then replaces layers; PEFT imports the module that goes with `megatron_config`.
+CODE_KEYS = re.compile(
+    r"auto_map|_?(attn|experts)_implementation.*|_attn_.*|.*remote_code.*|custom_pipelines?|custom_generate"
+    r"|custom_objects|use_kernels|kernel_config|quantization_config|megatron_config"
+)
+CONVERT = (
+    "Use a checkpoint in transformers' own Florence-2 layout, such as florence-community/Florence-2-base-ft; "
+    "`shelfguard model convert` makes one of Microsoft's original layout."
+)
 RENEW = "Copy or download the checkpoint again."
-
-Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
     """A directory that passed the checks of its files.
 
-    digest: sha256 in hexadecimal of the weights; of several files, of their digests and names in order.
+    digest: sha256 in hexadecimal of the weights; of several files, of their digests and names in order. manifest:
+    whether its files were compared with one. unread: files that could run code; nothing of ours opens them.
     """
 
     folder: Path
     weights: tuple[Path, ...]
     digest: str
+    manifest: bool = False
+    unread: tuple[str, ...] = ()
 
 
 def check_files(folder: Path) -> Checkpoint:
@@ -50,13 +60,13 @@ def check_files(folder: Path) -> Checkpoint:
     Raises CheckpointRefused.
     """
     _check_folder(folder, "config.json")
-    if (folder / WEIGHTS).is_file():
-        weights: tuple[Path, ...] = (folder / WEIGHTS,)
-    elif (folder / WEIGHTS_INDEX).is_file():
-        weights = _shards(folder / WEIGHTS_INDEX)
-    else:
-        raise _no_safetensors(folder, WEIGHTS)
-    return Checkpoint(folder, weights, digest(weights))
+    if (folder / ADAPTER_CONFIG).is_file():  # transformers would load the base model that this names instead
+        raise CheckpointRefused(
+            str(folder),
+            f"There is an {ADAPTER_CONFIG} beside config.json, so it is unclear which model this is.",
+            "Keep a model and its adapters in separate directories and name the adapter with --adapter.",
+        )
+    return _checked(folder, find_weights(folder))
 
 
 def check_adapter_files(folder: Path) -> Checkpoint:
@@ -64,61 +74,41 @@ def check_adapter_files(folder: Path) -> Checkpoint:
     _check_folder(folder, ADAPTER_CONFIG)
     if not (folder / ADAPTER_WEIGHTS).is_file():
         raise _no_safetensors(folder, ADAPTER_WEIGHTS)
-    kind = _read_json(folder / ADAPTER_CONFIG).get("peft_type")
+    kind = read_json(folder / ADAPTER_CONFIG).get("peft_type")
     if kind != "LORA":
         raise CheckpointRefused(
             str(folder), f"{ADAPTER_CONFIG} has peft_type {kind!r}; only LORA is served.", "Train a LoRA adapter."
         )
-    weights = (folder / ADAPTER_WEIGHTS,)
-    return Checkpoint(folder, weights, digest(weights))
+    return _checked(folder, (folder / ADAPTER_WEIGHTS,))
 
 
-def digest(files: Sequence[Path]) -> str:
-    """sha256 of one file, or of "digest  name" lines of several."""
-    sums = []
-    for file in files:
-        with file.open("rb") as stream:
-            sums.append(hashlib.file_digest(stream, "sha256").hexdigest())
+def find_weights(folder: Path, remedy: str | None = None) -> tuple[Path, ...]:
+    """The safetensors files of a model directory. Raises CheckpointRefused; remedy: what to say to a pickle's owner."""
+    if (folder / WEIGHTS).is_file():
+        return (folder / WEIGHTS,)
+    if (folder / WEIGHTS_INDEX).is_file():
+        return _shards(folder / WEIGHTS_INDEX)
+    raise _no_safetensors(folder, WEIGHTS, remedy)
+
+
+def unread(folder: Path) -> tuple[str, ...]:
+    """Names of files that could run code. They are never opened, only named."""
+    return tuple(sorted(file.name for file in folder.iterdir() if file.suffix.lower() in PICKLES | PROGRAMS))
+
+
+def _checked(folder: Path, weights: tuple[Path, ...]) -> Checkpoint:
+    known = check_manifest(folder)
+    return Checkpoint(folder, weights, digest(weights, known), bool(known), unread(folder))
+
+
+def digest(files: Sequence[Path], known: Mapping[str, str] | None = None) -> str:
+    """sha256 of one file, or of "digest  name" lines of several. known: sums that need not be computed again."""
+    known = known or {}
+    sums = [known.get(file.name) or file_sum(file) for file in files]
     if len(sums) == 1:
         return sums[0]
     lines = "".join(f"{value}  {file.name}\n" for value, file in zip(sums, files, strict=True))
     return hashlib.sha256(lines.encode()).hexdigest()
-
-
-def check_tensors(checkpoint: Checkpoint, wanted: Mapping[str, Shape], tied: Sequence[frozenset[str]] = ()) -> None:
-    """Compare the tensors in the files with those of the model: names, shapes, finite numbers.
-
-    wanted: shape of every tensor by name. tied: sets of names that are one tensor, of which one in the files is
-    enough. Raises CheckpointRefused.
-    """
-    found = dict(_shapes(checkpoint))
-    where = str(checkpoint.folder)
-    if unexpected := sorted(found.keys() - wanted.keys()):
-        raise CheckpointRefused(where, f"Unexpected tensors: {_few(unexpected)}.", CONVERT)
-    covered = {name for names in tied if names & found.keys() for name in names}
-    if missing := sorted(wanted.keys() - found.keys() - covered):
-        raise CheckpointRefused(where, f"Missing tensors: {_few(missing)}.", RENEW)
-    if wrong := sorted(name for name, shape in found.items() if shape != wanted[name]):
-        name = wrong[0]
-        raise CheckpointRefused(
-            where,
-            f"Tensor {name} has shape {list(found[name])}, the configuration says {list(wanted[name])}.",
-            "Use the config.json that belongs to these weights.",
-        )
-    check_finite(checkpoint)
-
-
-def check_finite(checkpoint: Checkpoint) -> None:
-    """Raises CheckpointRefused naming the first tensor with a NaN or an infinity."""
-    import torch
-
-    for name, tensor in _tensors(checkpoint):
-        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
-            raise CheckpointRefused(
-                str(checkpoint.folder),
-                f"Tensor {name} holds numbers that are not finite.",
-                "Training diverged or the file is damaged: take an earlier checkpoint.",
-            )
 
 
 def check_vocabulary(folder: Path, config: Any, processor: Any) -> None:
@@ -142,12 +132,12 @@ def check_vocabulary(folder: Path, config: Any, processor: Any) -> None:
     numbers = {tokenizer.convert_tokens_to_ids(f"<loc_{place}>") for place in range(PLACES)}
     if len(numbers) < PLACES or tokenizer.unk_token_id in numbers:
         raise _mismatch(folder, f"The tokenizer lacks some of the {PLACES} place tokens <loc_0> to <loc_{PLACES - 1}>.")
-    promised, made = processor.num_image_tokens, _image_tokens(config.vision_config, processor.image_processor.size)
+    promised, made = processor.num_image_tokens, image_tokens(config.vision_config, processor.image_processor.size)
     if promised != made:
         raise _mismatch(folder, f"image_seq_length is {promised}, but the vision tower makes {made} image tokens.")
 
 
-def _image_tokens(vision: Any, size: Any) -> int:
+def image_tokens(vision: Any, size: Any) -> int:
     """Tokens of one picture: the grid after all strides, and one for its mean."""
     sides: list[int] = [size["height"], size["width"]]
     for kernel, stride, padding in zip(vision.patch_size, vision.patch_stride, vision.patch_padding, strict=True):
@@ -161,15 +151,19 @@ def _check_folder(folder: Path, config_name: str) -> None:
     if not (folder / config_name).is_file():
         raise CheckpointRefused(str(folder), f"There is no {config_name}.", "Check that this is the right directory.")
     for file in sorted(folder.glob("*.json")):
-        for key, value in _keys(_read_json(file)):
-            # A whole number is a word's place in a vocabulary; `_attn_implementation_autoset` is a harmless flag
-            # that some releases of transformers wrote into every config.
-            numbered = isinstance(value, int) and not isinstance(value, bool)
-            flag = key.startswith("_attn_") and isinstance(value, bool)
-            if CODE_KEYS.fullmatch(key) and not numbered and not flag:
+        for key, value in _keys(read_json(file)):
+            if CODE_KEYS.fullmatch(key) and not _harmless(key, value):
                 raise CheckpointRefused(
                     str(folder), f"{file.name} has the key {key!r}, which can make a library run foreign code.", CONVERT
                 )
+
+
+def _harmless(key: str, value: Any) -> bool:
+    """What is off, or a whole number: a word's place in a vocabulary. `_attn_implementation_autoset` is a flag without
+    effect that some releases of transformers wrote into every config."""
+    if value is None or value is False:
+        return True
+    return key == "_attn_implementation_autoset" if value is True else isinstance(value, int)
 
 
 def _keys(node: Any) -> Iterator[tuple[str, Any]]:
@@ -184,7 +178,7 @@ def _keys(node: Any) -> Iterator[tuple[str, Any]]:
             pending.extend(node)
 
 
-def _read_json(file: Path) -> dict[str, Any]:
+def read_json(file: Path) -> dict[str, Any]:
     try:
         content = json.loads(file.read_bytes())
     except (ValueError, RecursionError, OSError) as error:
@@ -194,20 +188,20 @@ def _read_json(file: Path) -> dict[str, Any]:
     return content
 
 
-def _no_safetensors(folder: Path, name: str) -> CheckpointRefused:
+def _no_safetensors(folder: Path, name: str, remedy: str | None = None) -> CheckpointRefused:
     pickles = sorted(file.name for file in folder.iterdir() if file.suffix.lower() in PICKLES)
     if pickles:
         return CheckpointRefused(
             str(folder),
-            f"The weights are a pickle ({_few(pickles)}), which can run any code when it is loaded.",
-            f"Get them as {name}.",
+            f"The weights are a pickle ({few(pickles)}), which can run any code when it is loaded.",
+            remedy or f"Get them as {name}.",
         )
     return CheckpointRefused(str(folder), f"There is no {name}.", RENEW)
 
 
 def _shards(index: Path) -> tuple[Path, ...]:
     """The files an index names, which must be safetensors beside it."""
-    shards = _read_json(index).get("weight_map")
+    shards = read_json(index).get("weight_map")
     names = sorted({str(name) for name in shards.values()}) if isinstance(shards, dict) else []
     for name in names:
         if Path(name).name != name or not name.endswith(".safetensors"):
@@ -221,31 +215,7 @@ def _shards(index: Path) -> tuple[Path, ...]:
     return tuple(index.parent / name for name in names)
 
 
-def _shapes(checkpoint: Checkpoint) -> Iterator[tuple[str, Shape]]:
-    for opened in _opened(checkpoint):
-        for name in opened.keys():  # noqa: SIM118  (a safetensors file is no mapping)
-            yield name, tuple(opened.get_slice(name).get_shape())
-
-
-def _tensors(checkpoint: Checkpoint) -> Iterator[tuple[str, Any]]:
-    for opened in _opened(checkpoint):
-        for name in opened.keys():  # noqa: SIM118
-            yield name, opened.get_tensor(name)
-
-
-def _opened(checkpoint: Checkpoint) -> Iterator[Any]:
-    """Each weights file, open. A damaged header or a file cut short is refused here."""
-    from safetensors import SafetensorError, safe_open
-
-    for file in checkpoint.weights:
-        try:
-            with safe_open(file, framework="pt") as opened:
-                yield opened
-        except (SafetensorError, OSError) as error:
-            raise CheckpointRefused(str(checkpoint.folder), f"{file.name} is damaged ({error}).", RENEW) from error
-
-
-def _few(names: Sequence[str], most: int = 3) -> str:
+def few(names: Sequence[str], most: int = 3) -> str:
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
 

@@ -34,13 +34,12 @@ class _Answer:
     log_probs: list[float] = field(default_factory=list)
 
 
-def greedy_config(model: Any) -> GenerationConfig:
+def greedy_config(text: Any) -> GenerationConfig:
     """Our own generation config: one path, nothing banned, nothing forced.
 
     Checkpoints carry `num_beams=3`, `no_repeat_ngram_size=3` and a forced first token; the n-gram ban alone destroys
-    repeated labels and JSON. Token numbers are the text config's.
+    repeated labels and JSON. text: the model's text config, whose token numbers are taken.
     """
-    text = model.config.text_config
     made: Any = GenerationConfig  # untyped in transformers
     config: GenerationConfig = made(
         num_beams=1,

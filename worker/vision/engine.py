@@ -97,6 +97,7 @@ class FlorenceEngine:
         self._text = TextModel(loaded.model)
         self._images = verified.processor.image_processor
         self._positions: int = text.max_position_embeddings
+        self._end: int = text.eos_token_id
         self._words = Vocabulary(verified.processor.tokenizer, verified.processor.num_image_tokens, self._positions)
 
     @classmethod
@@ -130,7 +131,7 @@ class FlorenceEngine:
         """
         answers: dict[int, list[tuple[Asked, Answer]]] = {number: [] for number in range(len(looks))}
         for item, generated in self.generate(looks):
-            answers[item.look].append((item, self._read(looks[item.look], item, generated).answer))
+            answers[item.look].append((item, self.read(looks[item.look], item, generated).answer))
         return [self._observation(look, answers[number]) for number, look in enumerate(looks)]
 
     def generate(
@@ -212,6 +213,10 @@ class FlorenceEngine:
         tokens = tuple(self._words.encode(item.prompt.text))
         return Row(tokens, image, limit) if length is None else Row(tokens, image, length, least=length)
 
+    def finished(self, generated: Generated) -> bool:
+        """Whether the answer came to its end, rather than to the limit of its task."""
+        return generated.tokens[-1:] == (self._end,)
+
     @contextmanager
     def remembering(self) -> Iterator[None]:
         """Within, an image object that is looked at or chosen about again is not encoded again: for questions that
@@ -255,7 +260,8 @@ class FlorenceEngine:
         ]
         return pixels
 
-    def _read(self, look: Look, item: Asked, generated: Generated) -> Reading:
+    def read(self, look: Look, item: Asked, generated: Generated) -> Reading:
+        """The typed answer in generated tokens, and what of them fitted no answer (logged at debug level too)."""
         canvas = Canvas(look.width, look.height, generated.log_probs)
         reading = parse(item.prompt.task, self._words.pieces(generated.tokens), canvas, item.prompt.phrase)
         if reading.leftovers:

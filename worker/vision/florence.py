@@ -17,8 +17,9 @@ from transformers.utils import logging as transformers_logging
 
 from domain.errors import CheckpointRefused
 from worker.vision.adapters import merge_adapter
-from worker.vision.checkpoint import RENEW, Checkpoint, check_files, check_tensors, check_vocabulary
+from worker.vision.checkpoint import RENEW, Checkpoint, check_files, check_vocabulary
 from worker.vision.decoding import greedy_config
+from worker.vision.tensors import check_tensors
 
 SHELF_TINY = "shelf-tiny"
 SHIPPED = {SHELF_TINY: Path(__file__).with_name("shelf_tiny")}
@@ -147,7 +148,7 @@ def load_base(verified: Verified) -> Any:
     )
     if trouble := {kind: names for kind, names in loading.items() if names}:
         raise CheckpointRefused(str(verified.checkpoint.folder), f"Loading was not clean: {trouble}.", RENEW)
-    model.generation_config = greedy_config(model)
+    model.generation_config = greedy_config(model.config.text_config)
     model.eval()
     return model
 

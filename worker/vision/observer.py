@@ -1,4 +1,4 @@
-"""domain.ports.Vision on a Florence engine: model copies in, observations in full-size pixels out."""
+"""domain.ports.Vision on an engine: model copies in, observations in full-size pixels out."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from PIL import Image
 
 from domain.observations import Observation, Plan
 from domain.photos import StoredPhoto
-from worker.vision.engine import FlorenceEngine, Look
+from worker.vision.engine import Look
+from worker.vision.reading import Looker
 
 
 class Observer:
-    def __init__(self, engine: FlorenceEngine) -> None:
+    def __init__(self, engine: Looker) -> None:
         self.engine = engine
 
     def observe(self, photos: Sequence[tuple[StoredPhoto, bytes]], plan: Plan) -> list[Observation]:

@@ -11,12 +11,14 @@ from typing import Any
 
 import pytest
 import typer
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 from typer.testing import CliRunner, Result
 
-from domain.errors import CheckpointRefused
-from worker.cli.analyze import analyze
+from domain.errors import CheckpointRefused, ExtraMissing
+from domain.observations import Plan, Question, Task, TextReaders
+from worker.cli.analyze import analyze, plan_for
 from worker.cli.model import model_app
+from worker.vision import rapidocr_models
 from worker.vision.florence import SHELF_TINY, SHIPPED
 
 app = typer.Typer()
@@ -33,7 +35,7 @@ needs_weights = pytest.mark.skipif(
 @pytest.fixture(autouse=True)
 def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     """Threads wait for each other on a busy machine; and no setting of the person running the tests counts."""
-    for name in ("MODEL", "MODEL_REVISION", "ADAPTER"):
+    for name in ("MODEL", "MODEL_REVISION", "ADAPTER", "TEXT_READER", "TEXT_READER_THREADS"):
         monkeypatch.delenv(f"SHELFGUARD_{name}", raising=False)
     monkeypatch.setenv("SHELFGUARD_THREADS", "1")
     monkeypatch.setenv("SHELFGUARD_DEVICE", "cpu")
@@ -127,11 +129,62 @@ def test_a_readable_account_and_drawn_pictures(photos: list[Path], tmp_path: Pat
         assert picture.size == (60, 40)
 
 
+@pytest.fixture
+def sign(tmp_path: Path) -> Path:
+    """A photo with one line of text."""
+    file = tmp_path / "sign.png"
+    image = Image.new("RGB", (300, 200), "white")
+    ImageDraw.Draw(image).text((40, 80), "SALE 50%", font=ImageFont.load_default(40), fill="black")
+    image.save(file)
+    return file
+
+
+@needs_weights
+def test_a_second_readers_lines_stand_beside_the_models(sign: Path) -> None:
+    (line,) = analyzed(sign, "--text-reader", "both")
+    assert set(line["results"]) == DEFAULT_TASKS | {"second_reader"}
+    second = line["results"]["second_reader"]
+    assert set(second) == {"name", "lines"} and second["name"] == "rapidocr"
+    (read,) = second["lines"]
+    assert set(read) == {"text", "quad", "score"} and read["text"] == "SALE 50%"
+    assert len(read["quad"]) == 8 and read["score"] > 0.9
+
+
+@needs_weights
+def test_a_second_reader_alone_by_the_setting(sign: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHELFGUARD_TEXT_READER", "rapidocr")
+    (line,) = analyzed(sign)
+    assert set(line["results"]) == DEFAULT_TASKS - {"ocr_with_region"} | {"second_reader"}
+    (narrowed,) = analyzed(sign, "--tasks", "caption")
+    assert set(narrowed["results"]) == {"caption"}, "the setting adds nothing to tasks that were named"
+    told = run("analyze", sign).stdout
+    assert "text read by rapidocr" in told and "SALE 50%" in told
+
+
+def test_who_reads_and_what_is_run() -> None:
+    both, second = TextReaders.BOTH, TextReaders.RAPIDOCR
+    assert plan_for(None, (), both) == Plan(second_reader=True)
+    assert Task.OCR_WITH_REGION not in plan_for(None, (), second).tasks
+    named = plan_for("ocr,caption", (), second)
+    assert named == Plan((Task.OCR, Task.CAPTION), second_reader=True), "what was named is run"
+    asked = (Question(Task.VQA, "what is it?"),)
+    assert plan_for(None, asked, TextReaders.FLORENCE) == Plan((), asked)
+
+
+@needs_weights
+def test_a_second_reader_that_is_not_installed_is_one_sentence(sign: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rapidocr_models, "find_spec", lambda name: None)
+    result = run("analyze", sign, "--text-reader", "both")
+    assert isinstance(result.exception, ExtraMissing)
+    assert "pip install 'shelfguard[ocr]'" in str(result.exception)
+
+
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
         (["--tasks", "caption,poetry"], "Unknown task 'poetry'"),
         (["--tasks", "vqa"], "use --ask"),
+        (["--text-reader", "tesseract"], "florence"),
         (["--ask", "vqa"], "task=input"),
         (["--ask", "caption=x"], "Cannot ask"),
         (["--ask", "vqa="], "needs a phrase"),
@@ -174,6 +227,7 @@ def test_model_verify_says_why_not(tmp_path: Path) -> None:
 
 def test_help_loads_no_heavy_library() -> None:
     code = (
-        "import sys, worker.cli.analyze, worker.cli.model; sys.exit(bool({'torch', 'transformers'} & set(sys.modules)))"
+        "import sys, worker.cli.analyze, worker.cli.model; "
+        "sys.exit(bool({'torch', 'transformers', 'rapidocr', 'onnxruntime'} & set(sys.modules)))"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[3])

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from domain.errors import PolicyInvalid
 from domain.moderation import RULE_ERROR, Decision, Mode, Verdict
-from domain.observations import Observation
+from domain.observations import Observation, Reading, TextLine
 from tests.factories import a_job, a_stored_photo, an_observation
 from tests.worker.policy.conftest import HEAD, WritePolicy, a_rule
 from worker.policy.engine import PolicyEngine
@@ -232,3 +232,30 @@ def test_rules_outside_their_dates_never_fire(
     dated = tuple(dataclasses.replace(rule, effective_from=start, effective_to=end) for rule in loaded.policy.rules)
     if not start <= at < end:
         assert with_rules(loaded, dated).decide(job, PHOTO, seen, at).findings == ()
+
+
+BOTH_SAW_IT = """
+  - id: contact.both
+    version: 1
+    policy_code: CONTACT-IN-PICTURE
+    severity: 4
+    action: reject
+    mode: live
+    message: Use a photo without contact details.
+    causes: contacts.filter(c, second_contacts.exists(s, s.value == c.value))
+    tests:
+      - given: {text: ["CALL 555 0134"], second_text: ["call 555-0134"]}
+        expect: match
+      - given: {text: ["CALL 555 0134"], second_text: ["call 555-0184"]}
+        expect: no_match
+"""
+
+
+def test_a_rule_can_ask_that_both_readers_saw_the_same_contact(write: WritePolicy) -> None:
+    engine = PolicyEngine.load(write(HEAD + BOTH_SAW_IT))
+    quad = (4, 4, 40, 4, 40, 12, 4, 12)
+    for other, verdict in (("call 555-0134", Verdict.REJECT), ("call 555-0184", Verdict.APPROVE)):
+        seen = an_observation(lines=("CALL 555 0134",), second_reading=Reading("rapidocr", (TextLine(other, quad),)))
+        decision = engine.decide(a_job(), PHOTO, seen, NOON)
+        assert decision.verdict is verdict
+        assert engine.again(decision.receipt).as_json() == decision.as_json()

@@ -8,7 +8,16 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.observations import DetectedObject, LinesAnswer, ObjectsAnswer, Observation, Task, TextAnswer, TextLine
+from domain.observations import (
+    DetectedObject,
+    LinesAnswer,
+    ObjectsAnswer,
+    Observation,
+    Reading,
+    Task,
+    TextAnswer,
+    TextLine,
+)
 from tests.factories import a_job, a_stored_photo, an_observation
 from worker.policy.signals import Item, Kind, Signal, Subject, compute, registered
 from worker.policy.signals.subject import MOST_ITEMS
@@ -61,7 +70,13 @@ def test_words_in_the_picture_have_their_place() -> None:
     found = signals(an_observation(lines=("RÉPLICA!", "call 555-0134")))
     assert [line["normalised"] for line in found["text"]] == ["replica", "call 555 0134"]
     (term,), (contact,) = found["text_terms"], found["contacts"]
-    assert term == {"term": "replica", "list": "counterfeit", "text": "RÉPLICA", "quad": found["text"][0]["quad"]}
+    assert term == {
+        "term": "replica",
+        "list": "counterfeit",
+        "text": "RÉPLICA",
+        "quad": found["text"][0]["quad"],
+        "reader": "florence",
+    }
     assert (contact["contact"], contact["value"]) == ("phone", "5550134")
     assert found["text_share"] == round(2 * 36 * 8 / (64 * 48), 6)
 
@@ -69,7 +84,7 @@ def test_words_in_the_picture_have_their_place() -> None:
 def test_text_without_places_is_searched_too() -> None:
     found = signals(an_observation(results={Task.OCR: TextAnswer("a REPLICA")}))
     assert found["text"] == []
-    assert found["text_terms"] == [{"term": "replica", "list": "counterfeit", "text": "REPLICA", "quad": []}]
+    assert [(term["term"], term["text"], term["quad"]) for term in found["text_terms"]] == [("replica", "REPLICA", [])]
 
 
 def test_the_sellers_words_are_searched_by_field() -> None:
@@ -137,3 +152,50 @@ def test_signals_have_their_registered_types_and_survive_json(seen: Observation)
     assert list(found) == list(registered())
     for name, one in registered().items():
         assert fits(one, found[name]), name
+
+
+HERE, THERE = (4, 4, 40, 4, 40, 12, 4, 12), (4, 30, 40, 30, 40, 38, 4, 38)
+
+
+def two_readings(second: Reading) -> dict[str, Any]:
+    model = LinesAnswer((TextLine("RÉPLICA!", HERE, 0.7), TextLine("call 555-0134", THERE, 0.8)))
+    return signals(an_observation(results={Task.OCR_WITH_REGION: model}, second_reading=second))
+
+
+def test_a_second_reader_speaks_in_signals_of_its_own() -> None:
+    second = Reading("rapidocr", (TextLine("REPLICAS", HERE, 0.9), TextLine("call 555-0184", THERE, 0.6)))
+    found = two_readings(second)
+    assert [line["text"] for line in found["text"]] == ["RÉPLICA!", "call 555-0134"]
+    assert [line["text"] for line in found["second_text"]] == ["REPLICAS", "call 555-0184"]
+    assert [hit["value"] for hit in found["contacts"]] == ["5550134"]
+    assert [hit["value"] for hit in found["second_contacts"]] == ["5550184"]
+    assert [hit["text"] for hit in found["second_text_terms"]] == ["REPLICAS"]
+    for name, reader in (("text", "florence"), ("second_text", "rapidocr"), ("second_contacts", "rapidocr")):
+        assert {item["reader"] for item in found[name]} == {reader}
+
+
+def test_what_both_read_alike_names_both_and_has_the_lower_score() -> None:
+    second = Reading("rapidocr", (TextLine("call 5550134", THERE, 0.6), TextLine("réplica", THERE, 0.9)))
+    (agreed,) = two_readings(second)["agreed_text"]
+    assert (agreed["text"], agreed["score"], agreed["reader"]) == ("call 555-0134", 0.6, "florence+rapidocr")
+
+
+def test_a_reader_alone_has_no_second_opinion() -> None:
+    alone = Reading("rapidocr", (TextLine("REPLICA", HERE, 0.9),))
+    found = signals(an_observation(results={Task.CAPTION: TextAnswer("a bag")}, second_reading=alone))
+    assert [(hit["term"], hit["reader"]) for hit in found["text_terms"]] == [("replica", "rapidocr")]
+    assert found["second_text"] == found["second_text_terms"] == found["agreed_text"] == []
+    assert signals(an_observation(lines=("REPLICA",)))["second_text"] == []
+
+
+def test_text_that_went_unread_is_a_signal() -> None:
+    assert two_readings(Reading("rapidocr", (), "too much"))["text_incomplete"] is True
+    assert two_readings(Reading("rapidocr"))["text_incomplete"] is False
+    assert signals()["text_incomplete"] is False
+
+
+def test_a_look_at_which_only_the_second_reader_saw_something_is_not_empty() -> None:
+    nothing = {Task.OCR_WITH_REGION: LinesAnswer()}
+    second = Reading("rapidocr", (TextLine("SALE", HERE, 0.9),))
+    assert signals(an_observation(results=nothing))["empty_look"] is True
+    assert signals(an_observation(results=nothing, second_reading=second))["empty_look"] is False

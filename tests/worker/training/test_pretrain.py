@@ -11,7 +11,7 @@ import torch
 from transformers import AutoProcessor, Florence2ForConditionalGeneration
 
 from worker.training import batches, fresh, grow, muon, pretrain
-from worker.training.export import export
+from worker.training.export import export, export_heads
 from worker.training.stages import Stage
 from worker.training.synth import asked, assets, scenes
 from worker.training.synth.scenes import Setting
@@ -59,6 +59,20 @@ def test_an_exported_run_loads_with_the_standard_classes(stage: Stage, tmp_path:
     inputs = processor(text="<CAPTION>", images=picture, return_tensors="pt")
     assert model.generate(**inputs, max_new_tokens=3).shape[0] == 1
     assert (tmp_path / "shipped" / "model.safetensors").stat().st_size < 16_000_000
+
+
+def test_a_new_run_goes_on_from_what_was_exported(stage: Stage, tmp_path: Path) -> None:
+    run = pretrain.start(tmp_path / "run", "small", stage, 2, "adamw")
+    pretrain.train(run, stage, max_minutes=9, workers=0)
+    export(tmp_path / "run", tmp_path / "shipped")
+    export_heads(tmp_path / "run", tmp_path / "heads.safetensors")
+    later = pretrain.start(
+        tmp_path / "later", "small", stage, 2, "muon", tmp_path / "shipped", tmp_path / "heads.safetensors"
+    )
+    kept = pretrain.Run.load(tmp_path / "run").averaged_weights()
+    for name, tensor in later.model.state_dict().items():
+        assert torch.allclose(tensor, kept[name], atol=1e-3), name
+    assert torch.allclose(later.heads.whole.weight, run.heads.whole.weight, atol=1e-3)
 
 
 def test_answers_are_spelt_so_that_they_decode_to_themselves() -> None:

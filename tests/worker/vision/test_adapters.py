@@ -17,6 +17,7 @@ from domain.observations import INPUT_FREE_TASKS, Plan
 from worker.vision.checkpoint import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from worker.vision.engine import FlorenceEngine, Look
 from worker.vision.florence import load_base, verify
+from worker.vision.manifest import write_manifest
 
 # PEFT 0.21 reads an attribute that transformers 5.23 has renamed.
 pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")
@@ -102,6 +103,7 @@ def test_the_same_base_by_digest(tiny_checkpoint: Path, tiny_engine: FlorenceEng
     [
         ({"peft_type": "IA3"}, "peft_type"),
         ({"auto_map": {"x": "y.Z"}}, "auto_map"),
+        ({"megatron_config": {"a": 1}, "megatron_core": "someones.module"}, "megatron_config"),
         ({"target_modules": ["no_such_layer"]}, "does not fit this model"),
         ({"r": -1}, "positive integer"),
     ],
@@ -111,6 +113,13 @@ def test_configurations_that_are_refused(
 ) -> None:
     edit(adapter, **changes)
     assert words in refusal(tiny_checkpoint, adapter)
+
+
+def test_a_manifest_is_held_against_an_adapters_files_too(tiny_checkpoint: Path, adapter: Path) -> None:
+    write_manifest(adapter)
+    assert load(tiny_checkpoint, adapter).engine.adapter is not None
+    edit(adapter, lora_alpha=1)
+    assert f"{ADAPTER_CONFIG} differs" in refusal(tiny_checkpoint, adapter)
 
 
 def test_pickled_adapter(tiny_checkpoint: Path, adapter: Path) -> None:

@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from domain.errors import CheckpointRefused
 from worker.vision.checkpoint import WEIGHTS, WEIGHTS_INDEX, check_files
 from worker.vision.florence import verify
+from worker.vision.manifest import MANIFEST, write_manifest
 
 
 @pytest.fixture
@@ -63,7 +64,17 @@ def test_pickled_weights(copy: Path, name: str) -> None:
 
 def test_a_pickle_beside_the_weights_is_never_read(copy: Path) -> None:
     (copy / "training_args.bin").write_bytes(b"cos\nsystem\n(S'exit 1'\ntR.")
-    assert verify(copy).parameters > 0
+    (copy / "modeling_evil.py").write_text("raise SystemExit(1)")
+    verified = verify(copy)
+    assert verified.parameters > 0
+    assert verified.checkpoint.unread == ("modeling_evil.py", "training_args.bin")
+
+
+def test_an_adapter_in_the_models_directory(copy: Path) -> None:
+    """transformers would load the base that the adapter names instead of the model that stands here."""
+    (copy / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": "someone/else"}))
+    message = refusal(copy)
+    assert "adapter_config.json" in message and "--adapter" in message
 
 
 @pytest.mark.parametrize(
@@ -77,6 +88,12 @@ def test_a_pickle_beside_the_weights_is_never_read(copy: Path) -> None:
         ("_attn_implementation", "someone/kernel"),
         ("attn_implementation", "someone/kernel"),
         ("trust_remote_code", True),
+        ("_experts_implementation_internal", "someone/kernel"),
+        ("custom_pipelines", {"look": {"impl": "evil.Look"}}),
+        ("custom_generate", "someone/decoding"),
+        ("quantization_config", {"quant_method": "someones"}),
+        ("kernel_config", {"RMSNorm": "someone/kernel"}),
+        ("use_kernels", True),
     ],
 )
 def test_keys_that_run_code(copy: Path, file: str, key: str, value: object) -> None:
@@ -88,6 +105,11 @@ def test_keys_that_run_code(copy: Path, file: str, key: str, value: object) -> N
 def test_such_a_key_at_depth(copy: Path) -> None:
     edit(copy / "config.json", lambda content: content["text_config"].update(inner=[{"auto_map": {"a": "b.C"}}]))
     assert "auto_map" in refusal(copy)
+
+
+def test_such_a_key_that_is_off_is_no_reason(copy: Path) -> None:
+    edit(copy / "config.json", lambda content: content.update(auto_map=None, use_kernels=False))
+    assert check_files(copy).digest
 
 
 def test_a_harmless_flag_of_older_transformers_is_no_reason(copy: Path) -> None:
@@ -118,11 +140,25 @@ def test_wrong_shape(copy: Path) -> None:
     assert "model.language_model.decoder.layers.0.fc1.bias has shape [3]" in refusal(copy)
 
 
-@pytest.mark.parametrize("number", [float("nan"), float("inf")])
-def test_numbers_that_are_not_finite(copy: Path, number: float) -> None:
-    name = "model.language_model.decoder.layers.1.fc2.bias"
-    edit_tensors(copy, lambda tensors: tensors[name].fill_(number))
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
+@pytest.mark.parametrize("kind", [torch.float32, torch.float16, torch.bfloat16])
+def test_one_number_that_is_not_finite(copy: Path, number: float, kind: torch.dtype) -> None:
+    name = "model.language_model.decoder.layers.1.fc2.weight"
+
+    def spoil(tensors: dict[str, torch.Tensor]) -> None:
+        tensors[name] = tensors[name].to(kind)
+        tensors[name][3, 5] = number
+
+    edit_tensors(copy, spoil)
     assert name in refusal(copy)
+
+
+@pytest.mark.parametrize(("kind", "name"), [(torch.int8, "I8"), (torch.float8_e4m3fn, "F8_E4M3")])
+def test_quantised_weights(copy: Path, kind: torch.dtype, name: str) -> None:
+    weight = "model.language_model.decoder.layers.0.fc1.weight"
+    edit_tensors(copy, lambda tensors: tensors.update({weight: tensors[weight].to(kind)}))
+    message = refusal(copy)
+    assert f"{weight} is of type {name}" in message and "quantised" in message
 
 
 def test_a_file_cut_short(copy: Path) -> None:
@@ -179,6 +215,47 @@ def test_another_architecture(copy: Path) -> None:
 def test_a_config_that_is_no_json(copy: Path) -> None:
     (copy / "config.json").write_text("{")
     assert "config.json cannot be read as JSON" in refusal(copy)
+
+
+def test_a_manifest_is_held_against_the_files(copy: Path) -> None:
+    plain = verify(copy)
+    sums = write_manifest(copy)
+    assert sums[WEIGHTS] == plain.checkpoint.digest and MANIFEST not in sums
+    verified = verify(copy)
+    assert verified.checkpoint.manifest and not plain.checkpoint.manifest
+    assert verified.identity == plain.identity
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda folder: (folder / "generation_config.json").write_text("{}"), "generation_config.json differs"),
+        (lambda folder: (folder / "tokenizer_config.json").unlink(), "tokenizer_config.json is missing"),
+        (lambda folder: (folder / "added_tokens.json").write_text("{}"), "added_tokens.json is not in"),
+        (lambda folder: (folder / MANIFEST).write_text("config.json is fine\n"), f"{MANIFEST} line 1"),
+        (lambda folder: (folder / MANIFEST).write_bytes(b"\xff\xfe"), f"{MANIFEST} is no text"),
+    ],
+)
+def test_what_differs_from_the_manifest_is_named(copy: Path, change: Callable[[Path], object], words: str) -> None:
+    write_manifest(copy)
+    change(copy)
+    message = refusal(copy)
+    assert words in message and f"shelfguard model manifest {copy}" in message
+
+
+def test_weights_that_changed_by_one_bit(copy: Path) -> None:
+    write_manifest(copy)
+    content = bytearray((copy / WEIGHTS).read_bytes())
+    content[-1] ^= 1
+    (copy / WEIGHTS).write_bytes(content)
+    assert f"{WEIGHTS} differs" in refusal(copy)
+
+
+def test_what_a_file_system_hides_is_not_in_the_manifest(copy: Path) -> None:
+    (copy / ".cache").mkdir()
+    write_manifest(copy)
+    (copy / ".DS_Store").write_bytes(b"x")
+    assert verify(copy).checkpoint.manifest
 
 
 def test_no_weights_and_no_directory(copy: Path) -> None:

@@ -70,7 +70,8 @@ def caption_objects(subject: Subject) -> list[dict[str, Any]]:
 @signal(Kind.FLAG, cost=1)
 def empty_look(subject: Subject) -> bool:
     """True when the model described nothing: no caption, no object, no text."""
-    return not subject.captions and not subject.seen.objects and not subject.seen.text.strip()
+    seen = subject.seen
+    return not subject.captions and not seen.objects and not seen.text.strip() and not seen.second_lines
 
 
 def _area(box: Box) -> float:

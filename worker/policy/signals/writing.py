@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from domain.observations import Quad, TextLine
@@ -11,7 +11,10 @@ from worker.policy.signals.subject import MOST_CHARACTERS, MOST_ITEMS, Subject
 from worker.policy.words.contacts import find_contacts
 from worker.policy.words.normalise import squeeze
 
+Place = tuple[str, list[float]]  # a text and its corners; none where they are unknown
+
 _QUAD = Field("quad", Kind.NUMBERS, "px", "corners x, y clockwise from the text's top left; empty where unknown")
+_READER = Field("reader", Kind.TEXT, "", "who read it: florence, rapidocr, or both joined by +")
 _FIELD = Field("field", Kind.TEXT, "", "the seller's field: title, description, category, condition, attributes.<name>")
 _TERM = (
     Field("term", Kind.TEXT, "", "the listed term"),
@@ -31,10 +34,11 @@ LINE = Item(
         _QUAD,
         Field("score", Kind.NUMBER, SHARE, "probability; 1.0 where the task gives none"),
         Field("share", Kind.NUMBER, SHARE, "of the picture's area"),
+        _READER,
     ),
 )
-TERM = Item("term", (*_TERM, _QUAD))
-CONTACT = Item("contact", (*_CONTACT, _QUAD))
+TERM = Item("term", (*_TERM, _QUAD, _READER))
+CONTACT = Item("contact", (*_CONTACT, _QUAD, _READER))
 SELLER = Item(
     "seller",
     tuple(
@@ -49,16 +53,7 @@ SELLER_CONTACT = Item("seller_contact", (*_CONTACT, _FIELD))
 @signal(LINE, many=True, cost=15)
 def text(subject: Subject) -> list[dict[str, Any]]:
     """Lines of text in the picture, in reading order."""
-    return [
-        {
-            "text": line.text,
-            "normalised": squeeze(line.text),
-            "quad": list(line.quad),
-            "score": 1.0 if line.score is None else line.score,
-            "share": _share(line, subject),
-        }
-        for line in subject.seen.lines[:MOST_ITEMS]
-    ]
+    return lines_read(subject.seen.lines, subject.seen.text_reader, subject)
 
 
 @signal(Kind.NUMBER, unit=SHARE, cost=4)
@@ -70,17 +65,13 @@ def text_share(subject: Subject) -> float:
 @signal(TERM, many=True, cost=60)
 def text_terms(subject: Subject) -> list[dict[str, Any]]:
     """Terms of the policy's word lists found in the picture, disguises undone."""
-    return [hit | {"quad": quad} for written, quad in _written_in_picture(subject) for hit in _terms(written, subject)][
-        :MOST_ITEMS
-    ]
+    return terms_read(_written_in_picture(subject), subject.seen.text_reader, subject)
 
 
 @signal(CONTACT, many=True, cost=90)
 def contacts(subject: Subject) -> list[dict[str, Any]]:
     """Telephone numbers, web and e-mail addresses and social names in the picture."""
-    return [
-        hit | {"quad": quad} for written, quad in _written_in_picture(subject) for hit in _contacts(written, subject)
-    ][:MOST_ITEMS]
+    return contacts_read(_written_in_picture(subject), subject.seen.text_reader, subject)
 
 
 @signal(SELLER, cost=2)
@@ -105,12 +96,46 @@ def seller_contacts(subject: Subject) -> list[dict[str, Any]]:
     ][:MOST_ITEMS]
 
 
-def _written_in_picture(subject: Subject) -> Iterator[tuple[str, list[float]]]:
+def lines_read(lines: Sequence[TextLine], reader: str, subject: Subject) -> list[dict[str, Any]]:
+    """Items of kind LINE."""
+    return [
+        {
+            "text": line.text,
+            "normalised": squeeze(line.text),
+            "quad": list(line.quad),
+            "score": 1.0 if line.score is None else line.score,
+            "share": _share(line, subject),
+            "reader": reader,
+        }
+        for line in lines[:MOST_ITEMS]
+    ]
+
+
+def terms_read(places: Iterable[Place], reader: str, subject: Subject) -> list[dict[str, Any]]:
+    """Items of kind TERM."""
+    return [hit | {"quad": quad, "reader": reader} for written, quad in places for hit in _terms(written, subject)][
+        :MOST_ITEMS
+    ]
+
+
+def contacts_read(places: Iterable[Place], reader: str, subject: Subject) -> list[dict[str, Any]]:
+    """Items of kind CONTACT."""
+    return [hit | {"quad": quad, "reader": reader} for written, quad in places for hit in _contacts(written, subject)][
+        :MOST_ITEMS
+    ]
+
+
+def places_of(lines: Sequence[TextLine]) -> Iterator[Place]:
+    """Each line's text with its corners."""
+    for line in lines:
+        yield line.text[:MOST_CHARACTERS], list(line.quad)
+
+
+def _written_in_picture(subject: Subject) -> Iterator[Place]:
     """Each text with its corners; the plain OCR answer, which has no places, only where no lines were read."""
     if not subject.seen.lines and subject.seen.text:
         yield subject.seen.text[:MOST_CHARACTERS], []
-    for line in subject.seen.lines:
-        yield line.text[:MOST_CHARACTERS], list(line.quad)
+    yield from places_of(subject.seen.lines)
 
 
 def _terms(written: str, subject: Subject) -> Iterator[dict[str, Any]]:
