@@ -113,7 +113,7 @@ class Artifacts(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ObservationKey:
-    """Everything an answer depends on: under equal keys a second look would see the same.
+    """What an answer depends on: under equal keys a second look would see the same.
 
     The model's copy is made by intake from the received bytes. Another release of intake may make another one, which
     the model has not seen yet.
