@@ -138,6 +138,11 @@ class Reading:
     lines: tuple[TextLine, ...] = ()
     incomplete: str | None = None
 
+    @property
+    def failed(self) -> bool:
+        """Whether nothing at all could be read, as against too much to read."""
+        return self.incomplete is not None and not self.lines
+
     def as_json(self) -> Json:
         out: Json = {"name": self.reader, "lines": [line.as_json() for line in self.lines]}
         return out if self.incomplete is None else out | {"incomplete": self.incomplete}

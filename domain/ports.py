@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,7 +11,7 @@ from uuid import UUID
 
 from domain.jobs import ImageJob, ImageSource, JobState
 from domain.moderation import Decision
-from domain.observations import Observation, Plan
+from domain.observations import Engine, Observation, Plan
 from domain.photos import DecodedPhoto, StoredPhoto
 from domain.records import PhotoEntry, ProductRecord
 
@@ -111,7 +111,44 @@ class Artifacts(Protocol):
     def delete(self, key: str) -> None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class ObservationKey:
+    """What an answer depends on: under equal keys a second look would see the same.
+
+    The model's copy is made by intake from the received bytes. Another release of intake may make another one, which
+    the model has not seen yet.
+    """
+
+    tenant: str
+    sha256: str  # of the bytes as received
+    model_copy_key: str  # the object the model looks at; named for its content
+    engine: Engine
+    plan_digest: str
+
+    def fits(self, seen: Observation) -> bool:
+        return (seen.sha256, seen.engine) == (self.sha256, self.engine)
+
+
+class ObservationCache(Protocol):
+    """What was seen before, so that nobody has to look again. Everything raises Unavailable when the store is away."""
+
+    def find(self, keys: Sequence[ObservationKey]) -> Mapping[ObservationKey, Observation]:
+        """What is kept under these keys. A key is missing where nothing is kept, or nothing that can be read today."""
+
+    def keep(self, key: ObservationKey, seen: Observation) -> None:
+        """Keep it in the place of what was kept under the same key, which happens when two looked at once."""
+
+    def forget(self, tenant: str, sha256: str) -> int:
+        """Delete all that was seen in a tenant's photo, by any engine; returns how many there were.
+
+        Remove the photo's open jobs first: a stage that holds one keeps what it sees.
+        """
+
+
 class Vision(Protocol):
+    def engine_for(self, plan: Plan) -> Engine:
+        """The engine that an observation under this plan will name; known without looking."""
+
     def observe(self, photos: Sequence[tuple[StoredPhoto, bytes]], plan: Plan) -> list[Observation]:
         """Look at model copies; one observation for each, in order."""
 

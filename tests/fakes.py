@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
-from domain.errors import Conflict, LeaseLost, NotFound
+from domain.errors import Conflict, LeaseLost, NotFound, Unavailable
 from domain.events import EventKind
 from domain.jobs import ImageJob, ImageSource, JobState
 from domain.moderation import Decision
-from domain.observations import Observation, Plan
+from domain.observations import Engine, Observation, Plan
 from domain.photos import DecodedPhoto, StoredPhoto
-from domain.ports import Accepted, Lease, LeasedJob
+from domain.ports import Accepted, Lease, LeasedJob, ObservationKey
 from domain.records import PhotoEntry, ProductRecord
+from worker.storage.observation_cache import readable
 
 
 @dataclass
@@ -194,6 +196,36 @@ class MemoryProductUpdate:
         self._ledger.events.append((kind, self._row.lease.job_id))
 
 
+class MemoryObservationCache:
+    """domain.ports.ObservationCache in a dict, which holds the stored form as JSON does; `away` as a store may be."""
+
+    def __init__(self) -> None:
+        self.kept: dict[ObservationKey, str] = {}
+        self.away = False
+
+    def find(self, keys: Sequence[ObservationKey]) -> Mapping[ObservationKey, Observation]:
+        self._answer()
+        kept = {key: json.loads(self.kept[key]) for key in keys if key in self.kept}
+        return {key: seen for key, data in kept.items() if (seen := readable(key, data))}
+
+    def keep(self, key: ObservationKey, seen: Observation) -> None:
+        self._answer()
+        same_but_for_the_copy = {replace(key, model_copy_key=other.model_copy_key) for other in self.kept}
+        self.kept = {other: data for other, data in self.kept.items() if other not in same_but_for_the_copy}
+        self.kept[key] = json.dumps(seen.as_json())
+
+    def forget(self, tenant: str, sha256: str) -> int:
+        self._answer()
+        gone = [key for key in self.kept if (key.tenant, key.sha256) == (tenant, sha256)]
+        for key in gone:
+            del self.kept[key]
+        return len(gone)
+
+    def _answer(self) -> None:
+        if self.away:
+            raise Unavailable("the observation cache", "away")
+
+
 class FakeFetcher:
     """Hands out bytes by address; an exception in their place is raised."""
 
@@ -218,12 +250,19 @@ class FakeDecoder:
 
 
 class FakeVision:
-    """Answers each photo with the observation kept for its hash."""
+    """Answers each photo with the observation kept for its hash; `looked_at` are the hashes, batch by batch."""
+
+    engine = Engine("fake@0", None, "1", "float32")
 
     def __init__(self, seen: dict[str, Observation | Exception]) -> None:
         self.seen = seen
+        self.looked_at: list[list[str]] = []
+
+    def engine_for(self, plan: Plan) -> Engine:
+        return self.engine
 
     def observe(self, photos: Sequence[tuple[StoredPhoto, bytes]], plan: Plan) -> list[Observation]:
+        self.looked_at.append([photo.sha256 for photo, _ in photos])
         answers: list[Observation] = []
         for photo, _ in photos:
             answer = self.seen[photo.sha256]

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -23,7 +23,18 @@ from domain.jobs import SourceKind
 from domain.moderation import Decision
 from domain.observations import Observation, Plan
 from domain.photos import DecodedPhoto, StoredPhoto
-from domain.ports import Artifacts, Clock, Decoder, Fetcher, Judge, LeasedJob, Ledger, Vision
+from domain.ports import (
+    Artifacts,
+    Clock,
+    Decoder,
+    Fetcher,
+    Judge,
+    LeasedJob,
+    Ledger,
+    ObservationCache,
+    ObservationKey,
+    Vision,
+)
 from domain.records import PhotoEntry, fold
 from worker.telemetry import log
 
@@ -45,6 +56,7 @@ class VisionTools:
     artifacts: Artifacts
     vision: Vision
     plan: Plan
+    cache: ObservationCache
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +79,14 @@ def take_in(row: LeasedJob, tools: IntakeTools) -> None:
 
 
 def observe(rows: Sequence[LeasedJob], tools: VisionTools) -> None:
-    """Look at a batch of photos, all prompts at once: READY → OBSERVED."""
-    photos = [(_photo(row), tools.artifacts.get(_photo(row).model_copy_key)) for row in rows]
-    digest = plan_digest(tools.plan)
-    for row, seen in zip(rows, tools.vision.observe(photos, tools.plan), strict=True):
-        each(row, tools.ledger, partial(tools.ledger.observed, row.lease, seen, digest))
+    """Look at those of a batch that were not seen before, each once, all prompts at once: READY → OBSERVED."""
+    keys = _observation_keys(rows, tools)
+    known = tools.cache.find(keys)
+    new = _look({key: _photo(row) for key, row in zip(keys, rows, strict=True) if key not in known}, tools)
+    log.info("observed", photos=len(rows), looked_at=len(new), from_cache=sum(key in known for key in keys))
+    for row, key in zip(rows, keys, strict=True):
+        seen = known[key] if key in known else new[key]
+        each(row, tools.ledger, partial(_complete, row, key, seen, tools, keep=key in new))
 
 
 def publish(row: LeasedJob, tools: PublishTools) -> None:
@@ -139,6 +154,34 @@ def _forget_upload(row: LeasedJob, artifacts: Artifacts) -> None:
 
 def plan_digest(plan: Plan) -> str:
     return hashlib.sha256(_bytes(plan.as_json())).hexdigest()
+
+
+def _observation_keys(rows: Sequence[LeasedJob], tools: VisionTools) -> list[ObservationKey]:
+    engine, digest = tools.vision.engine_for(tools.plan), plan_digest(tools.plan)
+    photos = [(row.job.tenant, _photo(row)) for row in rows]
+    return [ObservationKey(tenant, photo.sha256, photo.model_copy_key, engine, digest) for tenant, photo in photos]
+
+
+def _look(photos: Mapping[ObservationKey, StoredPhoto], tools: VisionTools) -> dict[ObservationKey, Observation]:
+    if not photos:
+        return {}
+    copies = [(photo, tools.artifacts.get(photo.model_copy_key)) for photo in photos.values()]
+    return dict(zip(photos, tools.vision.observe(copies, tools.plan), strict=True))
+
+
+def _complete(row: LeasedJob, key: ObservationKey, seen: Observation, tools: VisionTools, *, keep: bool) -> None:
+    # Kept only once the ledger took it: who has lost the lease may hold a photo that was deleted meanwhile.
+    tools.ledger.observed(row.lease, seen, key.plan_digest)
+    if keep and not (seen.second_reading and seen.second_reading.failed):  # another try may read it
+        _remember(key, seen, tools.cache)
+
+
+def _remember(key: ObservationKey, seen: Observation, cache: ObservationCache) -> None:
+    """The row is done by now, so a store that is away costs no more than a later look."""
+    try:
+        cache.keep(key, seen)
+    except Unavailable as why:
+        log.warning("observation_not_kept", why=str(why))
 
 
 def _settle(row: LeasedJob, give_back: Callable[[], None]) -> None:

@@ -73,6 +73,11 @@ class VisionSettings(BaseSettings):
     )
     threads: int | None = Field(None, ge=1, description="CPU threads of the model; None = all cores")
     batch_size: Count = Field(4, description="photos leased and decoded together")
+    observation_cache: bool = Field(
+        True,
+        description="reuse what the same model saw in the same photo under the same plan; false looks again in every "
+        "batch, to measure the model or while changing it",
+    )
     text_reader: TextReaders = Field(
         TextReaders.FLORENCE,
         description="who reads text: florence, rapidocr in its place, or both apart; the last two need the extra 'ocr'",

@@ -37,6 +37,7 @@ from worker.storage.database import Database
 from worker.storage.dead_letters import DeadLetters
 from worker.storage.deliveries import Deliveries
 from worker.storage.ledger import LedgerLimits, SqlLedger
+from worker.storage.observation_cache import NoObservationCache, SqlObservationCache
 from worker.storage.reads import Reads
 from worker.storage.sweeping import Sweeping
 from worker.storage.vault import Vault
@@ -98,6 +99,12 @@ def ledger() -> SqlLedger:
             tenant_on_first_use=chosen.tenant_on_first_use,
         ),
     )
+
+
+@cache
+def observation_cache() -> SqlObservationCache:
+    """What is kept, also where the vision stage is told not to use it."""
+    return SqlObservationCache(database())
 
 
 @cache
@@ -192,7 +199,8 @@ def vision_tools() -> VisionTools:
     engine.warm_up()
     looker = with_reader(engine, chosen.text_reader, chosen.text_reader_threads)
     plan = Plan().read_by(chosen.text_reader)
-    return VisionTools(ledger=ledger(), artifacts=artifacts(), vision=Observer(looker), plan=plan)
+    cache = observation_cache() if chosen.observation_cache else NoObservationCache()
+    return VisionTools(ledger=ledger(), artifacts=artifacts(), vision=Observer(looker), plan=plan, cache=cache)
 
 
 def check_text_reader() -> str:
@@ -240,6 +248,7 @@ _CACHED = [
     database,
     artifacts,
     ledger,
+    observation_cache,
     celery_app,
     wakeups,
     accounts,

@@ -7,7 +7,7 @@ import io
 import pytest
 from PIL import Image
 
-from domain.observations import Observation, Plan, Question, Task
+from domain.observations import Observation, Plan, Question, Task, TextReaders
 from domain.photos import PixelSignals, StoredPhoto
 from domain.ports import Vision
 from worker.vision.engine import FlorenceEngine
@@ -48,6 +48,11 @@ def test_every_task_and_question_of_the_plan_is_answered(vision: Vision) -> None
         assert set(seen.results) == set(PLAN.tasks)
         assert tuple(question for question, _ in seen.asked) == PLAN.questions
         assert seen.engine.revision and seen.engine.dtype and "@" in seen.engine.model
+
+
+def test_it_says_beforehand_which_engine_will_have_looked(vision: Vision) -> None:
+    for plan in (PLAN, Plan().read_by(TextReaders.BOTH)):
+        assert {seen.engine for seen in vision.observe(PHOTOS[:1], plan)} == {vision.engine_for(plan)}
 
 
 def test_an_observation_survives_storage(vision: Vision) -> None:

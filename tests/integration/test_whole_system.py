@@ -31,6 +31,8 @@ QUICK = {
     "SHELFGUARD_HEARTBEAT_SECONDS": "1.5",
     "SHELFGUARD_SWEEP_SECONDS": "1",
     "SHELFGUARD_UNREACHABLE_CAP": "2",
+    # The same samples are sent again and again: workers are to be killed while they look, each time.
+    "SHELFGUARD_OBSERVATION_CACHE": "false",
 }
 
 BARE_CLIENT = """

@@ -47,6 +47,8 @@ def test_kills_of_everything_lose_and_change_nothing(tmp_path: Path) -> None:
         "SHELFGUARD_SWEEP_SECONDS": "1",
         # One row may meet several of these kills while it runs alone; that does not make it poison.
         "SHELFGUARD_DEATH_CAP": "10",
+        # Every round sends the same samples, and each is to be looked at while things are killed.
+        "SHELFGUARD_OBSERVATION_CACHE": "false",
     }
     with LocalSystem(tmp_path / "system", durable=False, settings=quick) as system:
         up = system.start()

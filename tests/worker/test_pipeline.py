@@ -15,7 +15,15 @@ from domain.moderation import Verdict
 from domain.observations import Observation, Plan
 from domain.photos import DecodedPhoto
 from tests.factories import a_decision, a_decoded_photo, a_job, a_stored_photo, an_observation
-from tests.fakes import FakeDecoder, FakeFetcher, FakeJudge, FakeVision, FixedClock, MemoryLedger
+from tests.fakes import (
+    FakeDecoder,
+    FakeFetcher,
+    FakeJudge,
+    FakeVision,
+    FixedClock,
+    MemoryLedger,
+    MemoryObservationCache,
+)
 from tests.fakes_artifacts import MemoryArtifacts
 from worker.pipeline import IntakeTools, PublishTools, VisionTools
 from worker.stages import Pace, run_intake, run_publish, run_vision
@@ -40,8 +48,9 @@ class Story:
         self.intake = IntakeTools(
             self.ledger, FakeFetcher({ADDRESS: fetched}), FakeDecoder(photo or a_decoded_photo()), self.artifacts, 2
         )
-        vision = FakeVision(seen or {"a" * 64: an_observation()})
-        self.vision = VisionTools(self.ledger, self.artifacts, vision, Plan())
+        self.model = FakeVision(seen or {"a" * 64: an_observation()})
+        self.cache = MemoryObservationCache()
+        self.vision = VisionTools(self.ledger, self.artifacts, self.model, Plan(), self.cache)
         self.publish = PublishTools(self.ledger, self.artifacts, FakeJudge(a_decision(verdict)), FixedClock())
 
     def accept(self, **changes: Any) -> str:

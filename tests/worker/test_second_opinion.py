@@ -14,7 +14,7 @@ from domain.jobs import JobState
 from domain.moderation import Verdict
 from domain.observations import Observation, Plan, Task, TextReaders
 from tests.factories import a_job, a_stored_photo
-from tests.fakes import FixedClock, MemoryLedger
+from tests.fakes import FixedClock, MemoryLedger, MemoryObservationCache
 from tests.fakes_artifacts import MemoryArtifacts
 from tests.fakes_reading import FakeModel, FakeReader
 from worker.pipeline import PublishTools, VisionTools, plan_digest
@@ -38,7 +38,7 @@ class Stages:
         if readers is not TextReaders.FLORENCE:
             looker = TwoReaders(self.model, reader or FakeReader())
         plan = Plan().read_by(readers)
-        self.vision = VisionTools(self.ledger, self.artifacts, Observer(looker), plan)
+        self.vision = VisionTools(self.ledger, self.artifacts, Observer(looker), plan, MemoryObservationCache())
         self.publish = PublishTools(self.ledger, self.artifacts, PolicyEngine.load(), FixedClock())
 
     def photo(self, image_id: str = "front", side: int = 64) -> str:
@@ -155,6 +155,37 @@ def test_the_record_says_who_read_its_text() -> None:
     (entry,) = record.photos
     assert entry.engine["second_reader"] == "rapidocr 0 r1@fake"
     assert [(line["value"], line["reader"]) for line in entry.fields["text"]] == [("SALE", "rapidocr")]
+
+
+@pytest.mark.parametrize("readers", list(TextReaders))
+def test_the_same_photo_again_is_read_by_nobody(readers: TextReaders) -> None:
+    stages = Stages(readers)
+    first = stages.photo()
+    stages.look()
+    second = stages.photo()
+    stages.look()
+    assert stages.seen(second) == stages.seen(first)
+    assert len(stages.model.plans) == 1
+
+
+def test_a_reading_that_failed_is_tried_again_when_the_photo_comes_again() -> None:
+    reader = FakeReader(fails_on=(64, 64))
+    stages = Stages(TextReaders.RAPIDOCR, reader=reader)
+    bad = stages.photo()
+    stages.look()
+    reader.fails_on = None
+    good = stages.photo()
+    stages.look()
+    assert (stages.seen(bad).text, stages.seen(good).text) == ("", "SALE")
+
+
+def test_it_is_known_beforehand_who_will_have_looked() -> None:
+    stages = Stages(TextReaders.BOTH)
+    for plan in (Plan(), Plan().read_by(TextReaders.BOTH)):
+        copy = io.BytesIO()
+        Image.new("RGB", (8, 8)).save(copy, "JPEG")
+        (seen,) = stages.vision.vision.observe([(a_stored_photo(), copy.getvalue())], plan)
+        assert seen.engine == stages.vision.vision.engine_for(plan)
 
 
 def test_observations_under_different_readers_are_not_taken_for_each_other() -> None:

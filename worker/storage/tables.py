@@ -163,6 +163,19 @@ observations = Table(
     Index("ix_observations_photo", "tenant", "sha256"),
 )
 
+# No foreign keys: rows outlive the jobs that made them, and go when the photo is forgotten.
+observation_cache = Table(
+    "observation_cache",
+    metadata,
+    Column("tenant", Text, primary_key=True),
+    Column("sha256", Text, primary_key=True),
+    Column("engine_digest", Text, primary_key=True),
+    Column("plan_digest", Text, primary_key=True),
+    Column("model_copy_key", Text, nullable=False),
+    Column("data", JSONB, nullable=False),
+    _created(),
+)
+
 decisions = Table(
     "decisions",
     metadata,

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from dataclasses import replace
 
 from PIL import Image
 
-from domain.observations import Observation, Plan
+from domain.observations import Engine, Observation, Plan
 from domain.photos import StoredPhoto
 from worker.vision.engine import Look
 from worker.vision.reading import Looker
@@ -16,6 +17,10 @@ from worker.vision.reading import Looker
 class Observer:
     def __init__(self, engine: Looker) -> None:
         self.engine = engine
+
+    def engine_for(self, plan: Plan) -> Engine:
+        engine = self.engine.engine
+        return engine if plan.second_reader else replace(engine, second_reader=None)
 
     def observe(self, photos: Sequence[tuple[StoredPhoto, bytes]], plan: Plan) -> list[Observation]:
         return self.engine.look([_look(photo, model_copy, plan) for photo, model_copy in photos])
