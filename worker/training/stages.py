@@ -22,7 +22,7 @@ EARLY_TASKS = (
 ALL_TASKS = (
     ("<CAPTION>", 1.0),
     ("<OD>", 1.0),
-    ("<OCR>", 0.9),
+    ("<OCR>", 1.3),
     ("<OCR_WITH_REGION>", 0.5),
     ("<DETAILED_CAPTION>", 0.3),
     ("<MORE_DETAILED_CAPTION>", 0.15),
@@ -30,11 +30,11 @@ ALL_TASKS = (
     ("<REGION_PROPOSAL>", 0.1),
     ("<OPEN_VOCABULARY_DETECTION>", 0.35),
     ("<CAPTION_TO_PHRASE_GROUNDING>", 0.15),
-    ("<REFERRING_EXPRESSION_SEGMENTATION>", 0.12),
-    ("<REGION_TO_SEGMENTATION>", 0.08),
+    ("<REFERRING_EXPRESSION_SEGMENTATION>", 0.25),
+    ("<REGION_TO_SEGMENTATION>", 0.2),
     ("<REGION_TO_CATEGORY>", 0.1),
     ("<REGION_TO_DESCRIPTION>", 0.08),
-    ("<REGION_TO_OCR>", 0.15),
+    ("<REGION_TO_OCR>", 0.25),
     ("<VQA>", 0.08),
 )
 
@@ -69,7 +69,13 @@ SCENES = Setting(
     styles=("fluent", "fluent", "twemoji", "noto"),
 )
 # Close to what is measured, with somewhat fewer photographs and less lettering.
-FULL = Setting(text=0.35, tinted=0.42, kinds=(0.38, 0.27, 0.18, 0.17), styles=("fluent", "fluent", "twemoji", "noto"))
+FULL = Setting(
+    text=0.35,
+    redrawn=0.3,
+    tinted=0.42,
+    kinds=(0.38, 0.27, 0.18, 0.17),
+    styles=("fluent", "fluent", "twemoji", "noto"),
+)
 # At 128 pixels letters as large as those of a whole picture at 224: what is learnt here is read there.
 LETTERED = Setting(
     objects=(1.0,),
@@ -79,6 +85,7 @@ LETTERED = Setting(
     lines=(2, 3, 4, 5, 6),
     turned=0.1,
     plates=0.7,
+    redrawn=0.3,
     tinted=0.42,
     kinds=(0.38, 0.27, 0.18, 0.17),
     styles=("fluent", "fluent", "twemoji", "noto"),

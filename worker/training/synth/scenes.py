@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -37,6 +37,7 @@ class Setting:
     upright: float = 0.0  # share of objects that are not turned at all
     kinds: tuple[float, float, float, float] = (0.35, 0.25, 0.2, 0.2)  # plain, gradient, patterned, photographic
     styles: tuple[str, ...] = ("fluent", "twemoji", "noto")
+    redrawn: float = 0.0  # share of objects in flat colours, with dark lines, or in greys
     held_out: bool = False  # take photographs that training never sees
 
 
@@ -54,6 +55,7 @@ class Item:
     angle: float
     flip: bool
     shadow: float  # 0 is none, else its offset as a share of the side
+    redraw: str | None = None  # how it is drawn again, one of `sprites.REDRAWN`
 
     @property
     def kind(self) -> ClassName:
@@ -101,6 +103,8 @@ def sample(seed: int, index: int, setting: Setting = Setting()) -> Scene:
     aspect = rng.choice((1.0, 1.0, 1.0, rng.uniform(0.72, 1.4)))
     count = rng.choices(range(1, len(setting.objects) + 1), setting.objects)[0]
     items = _sample_items(rng, setting, count, backdrop, aspect)
+    if setting.redrawn:
+        items = _redrawn(items, setting.redrawn, random.Random(seed * 31_337 + index))
     lines = _sample_lines(rng, setting, items, aspect) if rng.random() < setting.text else ()
     return Scene(
         seed=seed,
@@ -169,6 +173,11 @@ def _sample_item(
         flip=rng.random() < 0.3,
         shadow=rng.choice((0.0, rng.uniform(0.02, 0.1))),
     )
+
+
+def _redrawn(items: tuple[Item, ...], share: float, rng: random.Random) -> tuple[Item, ...]:
+    """With chances of its own, so that the scene is otherwise the same with and without."""
+    return tuple(replace(item, redraw=rng.choice(sprites.REDRAWN)) if rng.random() < share else item for item in items)
 
 
 def _between(rng: random.Random, margin: float) -> float:
@@ -276,6 +285,7 @@ def _draw_item(
         mode=item.mode,
         angle=item.angle,
         flip=item.flip,
+        redraw=item.redraw,
     )
     alpha = cut.getchannel("A")
     centre = (item.x * picture.width, item.y * picture.height)
