@@ -18,7 +18,8 @@ from torch.utils.data import DataLoader, Dataset
 from transformers import BartTokenizer, Florence2Processor
 
 from domain.observations import Task
-from worker.training import heads
+from worker.training import heads, strips
+from worker.training.fresh import STRIDE
 from worker.training.synth import asked, scenes, targets
 from worker.training.synth.scenes import Rendered, Scene, Setting
 from worker.vision.prompts import SENTENCES
@@ -35,6 +36,12 @@ class Feed:
     settings: tuple[tuple[Setting, float], ...]  # kinds of scenes with their shares
     tasks: tuple[tuple[str, float], ...] = ()  # shares of the prompts; none before the language model joins
     prompts: int = 3  # prompts a scene
+    strip: int | None = None  # pixels: only a strip of this height is seen, at any row of the whole picture
+
+    def start_of_strip(self, index: int) -> int:
+        """The row of tokens of the whole picture at which the strip of scene `index` lies."""
+        rows = (self.size - (self.strip or self.size)) // STRIDE
+        return random.Random(self.seed * 3_999_971 + index).randint(0, rows)
 
     def scene(self, index: int) -> Scene:
         """Scene `index`, of a kind drawn by its share."""
@@ -43,17 +50,17 @@ class Feed:
         return scenes.sample(self.seed, index, setting)
 
 
-def squared(rendered: Rendered, size: int) -> Rendered:
-    """Squash to a square, as the processor does; labels are shares, so only the maps change."""
-    if rendered.picture.size == (size, size):
+def squashed(rendered: Rendered, size: tuple[int, int]) -> Rendered:
+    """Width and height as given, as the processor makes a square; labels are shares, so only the maps change."""
+    if rendered.picture.size == size:
         return rendered
 
     def nearest(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        return np.asarray(Image.fromarray(pixels).resize((size, size), Image.Resampling.NEAREST))
+        return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.NEAREST))
 
     return dataclasses.replace(
         rendered,
-        picture=rendered.picture.resize((size, size), Image.Resampling.BICUBIC),
+        picture=rendered.picture.resize(size, Image.Resampling.BICUBIC),
         instances=nearest(rendered.instances),
         characters=nearest(rendered.characters),
     )
@@ -105,9 +112,13 @@ class Scenes(Dataset[Sample]):
 
     def __getitem__(self, index: int) -> Sample:
         feed = self.feed
-        rendered = squared(scenes.render(feed.scene(index), feed.size), feed.size)
-        cells = heads.label(rendered, feed.size)
+        height = feed.strip or feed.size
+        rendered = squashed(scenes.render(feed.scene(index), height), (feed.size, height))
+        cells = heads.label(rendered)
         sample: Sample = {"pixels": np.asarray(rendered.picture), **dataclasses.asdict(cells)}
+        if feed.strip:
+            sample["first"] = feed.start_of_strip(index)
+            rendered = strips.placed(rendered, sample["first"], feed.size)
         if self.spelling and feed.tasks:
             rng = random.Random(feed.seed * 7_368_787 + index)
             names = [name for name, _ in feed.tasks]
@@ -139,6 +150,7 @@ def collate(samples: list[Sample]) -> dict[str, Any]:
         for name in ("pixels", "kinds", "boxes", "colours", "letters")
     }
     batch["main"] = torch.tensor([sample["main"] for sample in samples])
+    batch["first"] = torch.tensor([sample["first"] for sample in samples]) if "first" in samples[0] else None
     batch["pairs"] = [(row, *pair) for row, sample in enumerate(samples) for pair in sample.get("pairs", ())]
     return batch
 

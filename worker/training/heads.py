@@ -39,9 +39,9 @@ class Cells:
     main: int
 
 
-def label(rendered: Rendered, size: int) -> Cells:
-    """Cells of a scene whose maps are `size` x `size` pixels."""
-    grid = size // CELL
+def label(rendered: Rendered) -> Cells:
+    """Cells of a scene whose sides are multiples of a cell's."""
+    width, height = rendered.picture.size
     count = len(rendered.scene.items)
     blocks = rearrange(rendered.instances, "(r p) (c q) -> r c (p q)", p=CELL, q=CELL)
     cover = np.stack([(blocks == place + 1).mean(-1) for place in range(count)], axis=-1)
@@ -52,9 +52,11 @@ def label(rendered: Rendered, size: int) -> Cells:
         [0, *(COLOUR_NAMES.index(item.colour) + 1 if item.colour else 0 for item in rendered.scene.items)],
         dtype=np.uint8,
     )
-    centre = (np.arange(grid, dtype=np.float32) + 0.5) * CELL / BOX_UNIT
-    x, y = np.meshgrid(centre, centre)
-    sides = np.concatenate([np.zeros((1, 4), np.float32), rendered.boxes * (size / BOX_UNIT)])[owner]
+    x, y = np.meshgrid(
+        *((np.arange(side // CELL, dtype=np.float32) + 0.5) * CELL / BOX_UNIT for side in (width, height))
+    )
+    scale = np.array([width, height] * 2, dtype=np.float32) / BOX_UNIT
+    sides = np.concatenate([np.zeros((1, 4), np.float32), rendered.boxes * scale])[owner]
     boxes = np.stack([x - sides[..., 0], y - sides[..., 1], sides[..., 2] - x, sides[..., 3] - y], axis=-1)
     middle = LETTER_CELL // 2
     return Cells(

@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 from transformers import Florence2ForConditionalGeneration, Florence2Processor
 
-from worker.training import fresh, grow, team
+from worker.training import fresh, grow, strips, team
 from worker.training.batches import stream
 from worker.training.heads import Heads
 from worker.training.language import language_loss
@@ -178,7 +178,7 @@ def losses_of(run: Run, stage: Stage, batch: dict[str, Any]) -> dict[str, Tensor
     known = [weights[name] * losses[name] for name in weights if name in losses]
     total = stage.dense * torch.stack(known).sum()
     if batch["pairs"]:
-        spoken = language_loss(run.model, tokens, batch["pairs"], run.tokenizer)
+        spoken = language_loss(run.model, tokens, batch["pairs"], run.tokenizer, batch["first"])
         losses |= spoken
         total = total + spoken["language"]
     losses["total"] = total
@@ -206,6 +206,7 @@ def train(
     sums: dict[str, float] = defaultdict(float)
     first, steps = run.seen, 0
     run.model.train()
+    strips.set_window(run.model, (stage.feed.strip or stage.feed.size) // fresh.STRIDE)
     told_to_stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: told_to_stop.set())
     while run.seen < run.total:

@@ -92,6 +92,8 @@ LETTERED = Setting(
 )
 # Whole pictures with as much text as adverts have, small and turned too.
 PRINTED = replace(LETTERED, capitals=(0.055, 0.2), lines=(1, 1, 2, 3, 4), turned=0.3, plates=0.5)
+# A third of a picture, full of print: letters as large as they are measured, a line or two.
+STRIP = replace(LETTERED, aspect=3.0, capitals=(0.17, 0.42), lines=(1, 1, 1, 2), turned=0.0, plates=0.5)
 STAGES = {
     "easy": Stage(Feed(10, 64, ((EASY, 1.0),)), 128, 2e-3, 1.2e-3, pooled=1.0, least=0.2, letters=0.0),
     "dense": Stage(Feed(12, 96, ((SCENES, 1.0),)), 96, 1.2e-3, 1e-3, pooled=0.3, least=0.3, letters=0.0),
@@ -118,6 +120,15 @@ STAGES = {
     ),
     "speech": Stage(
         Feed(22, 128, ((FULL, 0.65), (LETTERED, 0.35)), ALL_TASKS, 3), 64, 4e-4, 1.2e-3, least=0.1, letters=1.0
+    ),
+    # Only reading: what else is known comes back in the next stage.
+    "strips": Stage(
+        Feed(25, 192, ((STRIP, 1.0),), (("<OCR>", 1.0), ("<OCR_WITH_REGION>", 0.3), ("<REGION_TO_OCR>", 0.3)), 1, 64),
+        96,
+        4e-4,
+        1.2e-3,
+        least=0.2,
+        letters=1.0,
     ),
     "read": Stage(Feed(23, 192, ((FULL, 0.6), (PRINTED, 0.4)), ALL_TASKS, 3), 48, 3e-4, 7e-4, least=0.04, letters=1.0),
 }

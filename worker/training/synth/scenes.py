@@ -38,6 +38,7 @@ class Setting:
     kinds: tuple[float, float, float, float] = (0.35, 0.25, 0.2, 0.2)  # plain, gradient, patterned, photographic
     styles: tuple[str, ...] = ("fluent", "twemoji", "noto")
     redrawn: float = 0.0  # share of objects in flat colours, with dark lines, or in greys
+    aspect: float | None = None  # width to height of all pictures; None is mostly square, some a little wider or higher
     held_out: bool = False  # take photographs that training never sees
 
 
@@ -101,6 +102,7 @@ def sample(seed: int, index: int, setting: Setting = Setting()) -> Scene:
     rng = random.Random(seed * 1_000_003 + index)
     backdrop = _sample_backdrop(rng, setting)
     aspect = rng.choice((1.0, 1.0, 1.0, rng.uniform(0.72, 1.4)))
+    aspect = setting.aspect or aspect
     count = rng.choices(range(1, len(setting.objects) + 1), setting.objects)[0]
     items = _sample_items(rng, setting, count, backdrop, aspect)
     if setting.redrawn:
