@@ -16,10 +16,22 @@ ShelfguardError
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 
 class ShelfguardError(Exception):
-    """Base of all errors that Shelfguard raises on purpose."""
+    """Base of all errors that Shelfguard raises on purpose. They travel between processes with their fields."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuilt, (type(self), self.args, dict(self.__dict__))
+
+
+def _rebuilt(kind: type[ShelfguardError], args: tuple[Any, ...], fields: dict[str, Any]) -> ShelfguardError:
+    """What pickle would do if every error took its message alone."""
+    error = kind.__new__(kind, *args)
+    error.args = args
+    error.__dict__.update(fields)
+    return error
 
 
 class InputRejected(ShelfguardError):

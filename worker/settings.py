@@ -107,6 +107,16 @@ class PolicySettings(BaseSettings):
     policy: Path | None = Field(None, description="policy file or directory; None = the shipped starter pack")
 
 
+class ReviewSettings(BaseSettings):
+    """What people's time is reckoned at."""
+
+    model_config = SettingsConfigDict(env_prefix="SHELFGUARD_", extra="ignore")
+
+    review_seconds: Seconds = Field(
+        30.0, description="seconds a reviewer needs for one photo, until it is measured; prices rules in backtests"
+    )
+
+
 class ApiSettings(BaseSettings):
     """Where the API listens, and what it takes."""
 

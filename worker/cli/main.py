@@ -10,7 +10,7 @@ import sys
 import typer
 
 from domain.errors import ShelfguardError
-from worker.cli import accounts, analyze, bench, jobs, model, operate, policy, system
+from worker.cli import accounts, analyze, backtest, bench, jobs, model, operate, policy, system
 from worker.telemetry import configure_logging
 
 app = typer.Typer(
@@ -34,6 +34,8 @@ app.add_typer(operate.worker_app, name="worker")
 app.add_typer(accounts.tenant_app, name="tenant")
 app.add_typer(accounts.token_app, name="token")
 app.add_typer(accounts.webhook_app, name="webhook")
+policy.policy_app.command("backtest")(backtest.backtest)
+policy.policy_app.command("shadow")(backtest.shadow)
 app.add_typer(policy.policy_app, name="policy")
 app.add_typer(model.model_app, name="model")
 app.add_typer(bench.bench_app, name="bench")

@@ -35,11 +35,15 @@ Shape = TypeVar("Shape", bound=BaseModel)
 
 @dataclass(frozen=True, slots=True)
 class LoadedRule:
-    """A rule with its inline tests and where it is written."""
+    """A rule with its text, its inline tests and where it is written."""
 
     rule: Rule
-    tests: tuple[InlineTest, ...]
+    text: RuleEnvelope
     where: str  # file:line
+
+    @property
+    def tests(self) -> tuple[InlineTest, ...]:
+        return tuple(self.text.tests)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,18 @@ class LoadedPolicy:
     rules: tuple[LoadedRule, ...]
     conditions: Conditions
     lexicon: Lexicon
+    words: PolicyWords
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyWords:
+    """What a policy brings along besides rules, as it is written: for telling two versions apart."""
+
+    thresholds: Mapping[str, float]
+    groups: Mapping[str, tuple[str, ...]]
+    innocent: tuple[str, ...]
+    lists: Mapping[str, tuple[str, ...]]
+    allowed: tuple[str, ...]
 
 
 def load_policy(path: Path | None = None) -> LoadedPolicy:
@@ -196,7 +212,7 @@ class _Reader:
                 places[envelope.id] = f"{name}:{line}"
                 rule = self._rule(envelope, conditions, bare, name, source, index)
                 if rule:
-                    rules.append(LoadedRule(rule, tuple(envelope.tests), f"{name}:{line}"))
+                    rules.append(LoadedRule(rule, envelope, f"{name}:{line}"))
         first = next(iter(self.policies))
         if not places:
             self.problem(first, 1, "has no rules, so it would approve everything; add at least one rule.")
@@ -204,7 +220,7 @@ class _Reader:
             self.problem(first, 1, f"has {len(places)} rules; a policy has at most {MOST_RULES}.")
         policy_id = self.policies[first][0].policy
         policy = Policy(policy_id, self._digest(), tuple(loaded.rule for loaded in rules))
-        return LoadedPolicy(policy, tuple(rules), conditions, lexicon)
+        return LoadedPolicy(policy, tuple(rules), conditions, lexicon, self._words())
 
     def _rule(
         self,
@@ -244,6 +260,15 @@ class _Reader:
     def _versions(self) -> dict[str, str]:
         """Digests of vocabularies and word lists."""
         return {name: digest for name, digest in sorted(self.digests.items()) if name not in self.policies}
+
+    def _words(self) -> PolicyWords:
+        return PolicyWords(
+            thresholds=dict(self.thresholds),
+            groups={name: tuple(terms) for name, terms in self.groups.items()},
+            innocent=tuple(self.innocent),
+            lists={name: tuple(terms) for name, terms in self.lists.items()},
+            allowed=tuple(self.allowed),
+        )
 
     def _digest(self) -> str:
         canonical = json.dumps(self.digests, sort_keys=True).encode()

@@ -36,10 +36,14 @@ class Database:
         )
 
     @contextmanager
-    def transaction(self) -> Iterator[Connection]:
-        """One transaction: commits on a clean exit. Raises Unavailable when the server is away or asks for a retry."""
+    def transaction(self, isolation: str | None = None) -> Iterator[Connection]:
+        """One transaction: commits on a clean exit. Raises Unavailable when the server is away or asks for a retry.
+
+        isolation: PostgreSQL's name of a level other than READ COMMITTED.
+        """
+        engine = self.engine if isolation is None else self.engine.execution_options(isolation_level=isolation)
         try:
-            with self.engine.begin() as connection:
+            with engine.begin() as connection:
                 yield connection
         except (OperationalError, InterfaceError, TimeoutError) as error:
             raise Unavailable("the database", _first_line(error)) from error
