@@ -23,7 +23,7 @@ from tests.factories import some_jpeg
 from tests.worker.backtest.builders import AT, a_policy, a_rule, labelled
 from worker.backtest.replay import replay
 from worker.backtest.work import Backtest, PolicyAt
-from worker.bench.backtest import Past, fill, made_up
+from worker.bench.backtest import Past, fill, made_up, measure
 from worker.cli.main import app
 from worker.local import Endpoints
 from worker.policy.engine import PolicyEngine
@@ -269,6 +269,16 @@ class TestRefusals:
         with History(filled).open(Selection()) as scan, pytest.raises(PolicyInvalid) as caught:
             replay(url_of(filled), scan, work, 2, lambda done, total: None)
         assert "was changed while" in caught.value.problems[0]
+
+
+def test_the_bench_goes_the_ways_it_names() -> None:
+    ways = measure(photos=250, processes=1)["ways"]
+    judged = {name: way["judged_from"] for name, way in ways.items()}
+    assert judged["one threshold changed"].keys() == {"findings", "receipts"}
+    assert judged["a word list changed"] == judged["everything computed anew"] == {"observations": 250}
+    flips = [way["flips"] for way in ways.values()]
+    assert flips[0] == flips[2] > 0
+    assert flips[1] == 0
 
 
 def test_ctrl_c_ends_everything_and_writes_nothing(

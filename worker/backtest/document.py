@@ -111,14 +111,12 @@ def _selection_json(selection: Selection) -> Json:
 
 
 def _verdicts_json(tally: Tally) -> Json:
-    channels = sorted({channel for _, channel, _ in tally.channel_verdicts})
+    photos, decisions = tally.photo_verdicts, tally.channel_verdicts
+    channels = sorted({channel for _, channel, _ in decisions})
     return {
         side: {
-            "photos": {name: tally.photo_verdicts[side, name] for name in VERDICTS},
-            "channels": {
-                channel: {name: tally.channel_verdicts[side, channel, name] for name in VERDICTS}
-                for channel in channels
-            },
+            "photos": {name: photos[side, name] for name in VERDICTS},
+            "channels": {channel: {name: decisions[side, channel, name] for name in VERDICTS} for channel in channels},
         }
         for side in (BEFORE, AFTER)
     }

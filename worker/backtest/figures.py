@@ -16,6 +16,7 @@ EXAMPLES = 3  # messages or ids kept of a kind of trouble
 BEFORE, AFTER = "before", "after"
 STRICTER, LOOSER = "stricter", "looser"
 
+Ranks = tuple[int, ...]
 VERDICTS = tuple(verdict.value for verdict in Verdict)
 
 
@@ -36,9 +37,7 @@ class Tally:
     photos: int = 0
     how: Counter[str] = field(default_factory=Counter)
     made_by: Counter[str] = field(default_factory=Counter)  # version of the policy that made the decision
-    photo_verdicts: Counter[tuple[str, str]] = field(default_factory=Counter)  # side, verdict
-    channel_verdicts: Counter[tuple[str, str, str]] = field(default_factory=Counter)  # side, channel, verdict
-    photo_flips: Counter[tuple[str, str]] = field(default_factory=Counter)  # from, to
+    outcomes: Counter[tuple[tuple[str, ...], Ranks, Ranks]] = field(default_factory=Counter)  # channels, before, after
     flips: Counter[tuple[str, str, str, str]] = field(default_factory=Counter)  # tenant, channel, from, to
     caused: Counter[tuple[str, str, str, str, str]] = field(default_factory=Counter)  # rule, tenant, channel, from, to
     reviews: Counter[tuple[str, int]] = field(default_factory=Counter)  # side, severity: photos a person looks at
@@ -58,17 +57,48 @@ class Tally:
         self.made_by[past.policy_version or ""] += 1
         self.looks[past.look, past.tenant, channels] += 1
         before, after = judged.before, judged.after
-        old, new = self._verdicts(BEFORE, before, channels), self._verdicts(AFTER, after, channels)
-        photo = max(old, default=0), max(new, default=0)
-        if photo[0] != photo[1]:
-            self.photo_flips[VERDICTS[photo[0]], VERDICTS[photo[1]]] += 1
+        old = _ranks(before, channels)
+        new = old if before == after else _ranks(after, channels)
+        self.outcomes[channels, old, new] += 1
+        if not before and not after:
+            return
+        self._count_review(BEFORE, before, old)
+        self._count_review(AFTER, after, new)
         for channel, one, other in zip(channels, old, new, strict=True):
             if one != other:
                 self._flip(judged, channel, one, other)
-        if before or after:
-            self._count_rules(judged, photo[0] != photo[1])
+        self._count_rules(judged, flips=max(old, default=0) != max(new, default=0))
         if resolution is not None:
             self._resolve(before, after, resolution)
+
+    @property
+    def photo_verdicts(self) -> Counter[tuple[str, str]]:
+        """By side and verdict: of photos as a whole."""
+        found: Counter[tuple[str, str]] = Counter()
+        for (_, old, new), count in self.outcomes.items():
+            found[BEFORE, VERDICTS[max(old, default=0)]] += count
+            found[AFTER, VERDICTS[max(new, default=0)]] += count
+        return found
+
+    @property
+    def channel_verdicts(self) -> Counter[tuple[str, str, str]]:
+        """By side, channel and verdict."""
+        found: Counter[tuple[str, str, str]] = Counter()
+        for (channels, old, new), count in self.outcomes.items():
+            for side, ranks in ((BEFORE, old), (AFTER, new)):
+                for channel, rank in zip(channels, ranks, strict=True):
+                    found[side, channel, VERDICTS[rank]] += count
+        return found
+
+    @property
+    def photo_flips(self) -> Counter[tuple[str, str]]:
+        """By verdict before and after, where a photo's as a whole differs."""
+        found: Counter[tuple[str, str]] = Counter()
+        for (_, old, new), count in self.outcomes.items():
+            one, other = max(old, default=0), max(new, default=0)
+            if one != other:
+                found[VERDICTS[one], VERDICTS[other]] += count
+        return found
 
     def miss(self, decision_id: str, why: str) -> None:
         """Count a photo that could not be judged again."""
@@ -88,17 +118,9 @@ class Tally:
         for key, samples in other.samples.items():
             self.samples[key] = sorted([*self.samples.get(key, ()), *samples])[:SAMPLES]
 
-    def _verdicts(self, side: str, effects: Mapping[str, Effect], channels: tuple[str, ...]) -> list[int]:
-        """Ranks by channel."""
-        ranks = [max((effect.asks(name) for effect in effects.values()), default=0) for name in channels]
-        ranks = [max(rank, 0) for rank in ranks]
-        worst = max(ranks, default=0)
-        self.photo_verdicts[side, VERDICTS[worst]] += 1
-        for name, rank in zip(channels, ranks, strict=True):
-            self.channel_verdicts[side, name, VERDICTS[rank]] += 1
-        if worst == Verdict.REVIEW.rank:
+    def _count_review(self, side: str, effects: Mapping[str, Effect], ranks: Ranks) -> None:
+        if max(ranks, default=0) == Verdict.REVIEW.rank:
             self.reviews[side, max(one.severity for one in effects.values() if one.rank != SILENT)] += 1
-        return ranks
 
     def _flip(self, judged: Judged, channel: str, old: int, new: int) -> None:
         tenant, pair = judged.past.tenant, (VERDICTS[old], VERDICTS[new])
@@ -147,6 +169,11 @@ class Tally:
 
     def _example(self, kind: str, message: str) -> None:
         self.examples[kind] = sorted({*self.examples.get(kind, ()), message})[:EXAMPLES]
+
+
+def _ranks(effects: Mapping[str, Effect], channels: tuple[str, ...]) -> Ranks:
+    """The verdicts' ranks by channel."""
+    return tuple(max([0, *(effect.asks(name) for effect in effects.values())]) for name in channels)
 
 
 def _matched(effect: Effect | None) -> bool:
