@@ -18,6 +18,7 @@ from typing import Any
 import yaml
 
 from domain.moderation import CHANNELS, Decision, decide
+from worker.bench import words
 from worker.bench.listings import some_scenes
 from worker.policy.engine import PolicyEngine
 from worker.policy.loading import STARTER_PACK, LoadedPolicy, load_policy, scene_signals
@@ -62,6 +63,7 @@ def measure(path: Path | None = None, *, photos: int = 400, rounds: int = 5, pro
         "loading_seconds": round(loading, 3),
         "signals_ms": round(computing / photos * 1e3, 3),
         **figures,
+        "words": words.measure(known=sorted(loaded.lexicon.terms.known), photos=photos, progress=progress),
     }
 
 

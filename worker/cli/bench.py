@@ -100,7 +100,7 @@ def policy(
     rounds: Annotated[int, typer.Option(min=1, help="Times everything is timed; the best counts.")] = 5,
     as_json: Json = False,
 ) -> None:
-    """Decisions a second over signals in memory on one core; loading, signals and receipts apart."""
+    """Decisions a second over signals in memory on one core, and the time to find 10,000 terms in a photo's text."""
     from worker.bench import policy as bench
 
     try:
@@ -113,7 +113,8 @@ def policy(
         typer.echo(json.dumps(figures))
         return
     table = Table("figure", "value", title=f"policy {figures['policy']}", title_justify="left")
-    for name, value in figures.items():
+    words = {f"words: {name}": value for name, value in figures.pop("words").items()}
+    for name, value in (figures | words).items():
         if name != "policy":
             table.add_row(name.replace("_", " "), f"{value:,}")
     Console().print(table)

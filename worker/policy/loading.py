@@ -18,10 +18,11 @@ from pydantic import BaseModel, ValidationError
 from domain.errors import PolicyInvalid, RuleFailed
 from domain.moderation import Mode, Policy, Rule, Verdict
 from worker.policy.conditions import ConditionRefused, Conditions
-from worker.policy.envelope import InlineTest, PolicyFile, RuleEnvelope, VocabularyFile
+from worker.policy.envelope import ANY, InlineTest, PolicyFile, RuleEnvelope, VocabularyFile
 from worker.policy.scenes import Scene
 from worker.policy.signals import Subject, compute, registered
 from worker.policy.words.lexicon import Lexicon
+from worker.policy.words.lists import ANY_LANGUAGE, WordList
 from worker.policy.yaml_reader import Place, YamlFile, YamlRefused, parse, read_bytes
 
 STARTER_PACK = Path(__file__).with_name("packs") / "starter.yaml"
@@ -78,7 +79,8 @@ class _Reader:
     thresholds: dict[str, float] = field(default_factory=dict)
     groups: dict[str, list[str]] = field(default_factory=dict)
     innocent: list[str] = field(default_factory=list)
-    lists: dict[str, list[str]] = field(default_factory=dict)
+    lists: list[WordList] = field(default_factory=list)
+    known: list[str] = field(default_factory=list)
     allowed: list[str] = field(default_factory=list)
     _open: list[str] = field(default_factory=list)
 
@@ -115,12 +117,17 @@ class _Reader:
             self.thresholds[threshold] = value
         for file in content.vocabulary:
             self._vocabulary(file)
-        for list_name, file in content.wordlists.items():
-            if list_name in self.lists:
+        for list_name, spec in content.wordlists.items():
+            if any(one.name == list_name for one in self.lists):
                 self.problem(name, source.line(("wordlists", list_name)), f"names list {list_name!r} again; rename it.")
-            self.lists[list_name] = self._terms(file)
+            self.lists += [
+                WordList(list_name, tuple(self._terms(file)), ANY_LANGUAGE if language == ANY else language, spec.fuzzy)
+                for language, file in spec.files.items()
+            ]
         for file in content.allowed_phrases:
             self.allowed += self._terms(file)
+        for file in content.known_words:
+            self.known += self._terms(file)
 
     def _vocabulary(self, name: str) -> None:
         if name in self.digests:
@@ -184,7 +191,7 @@ class _Reader:
 
     def assemble(self) -> LoadedPolicy:
         conditions = Conditions(registered(), self.thresholds)
-        lexicon = Lexicon.of(self.groups, self.innocent, self.lists, self.allowed, self._versions())
+        lexicon = Lexicon.of(self.groups, self.innocent, self.lists, self.allowed, self._versions(), self.known)
         bare = scene_signals(Scene(caption=""), lexicon)
         rules: list[LoadedRule] = []
         places: dict[str, str] = {}
@@ -232,7 +239,8 @@ class _Reader:
             policy_code=envelope.policy_code,
             severity=envelope.severity,
             action=Verdict(envelope.action),
-            message=envelope.message,
+            message=envelope.message["en"],
+            translations={language: text for language, text in envelope.message.items() if language != "en"},
             condition=condition,
             channels=tuple(envelope.scope.channels),
             tenants=tuple(envelope.scope.tenants),

@@ -18,7 +18,12 @@ def test_decisions_are_counted_beside_the_usual_way() -> None:
         assert figures[f"{name}_per_second"] > 0
     assert figures[f"decisions_per_second_{RULES}_rules"] > 0
     assert figures["loading_seconds"] > 0
-    assert sum(done for _, _, done in told) == told[0][1]
+    for part in ("decisions", "words"):
+        assert sum(done for name, _, done in told if name == part) == next(
+            whole for name, whole, _ in told if name == part
+        )
+    assert figures["words"]["terms"] == 10_000
+    assert figures["words"]["index_median_ms"] > 0
 
 
 def test_the_command_prints_one_document() -> None:
