@@ -133,6 +133,8 @@ class PolicyFile(_Strict):
     vocabulary: list[FileName] = []
     wordlists: dict[Name, Annotated[WordListFiles, BeforeValidator(_of_any_language)]] = {}
     allowed_phrases: list[FileName] = []
+    kinds: list[FileName] = []  # vocabularies of goods, to compare listing and picture
+    brands: list[FileName] = []
     known_words: list[FileName] = []  # never taken for a misspelling of a listed word
     rules: list[RuleEnvelope] = []
 

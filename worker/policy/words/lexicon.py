@@ -17,6 +17,8 @@ class Lexicon:
     vocabulary: Vocabulary
     terms: TermMatcher
     versions: Mapping[str, str] = field(default_factory=dict)
+    kinds: Vocabulary = field(default_factory=lambda: Vocabulary({}))  # of goods, to compare listing and picture
+    brands: TermMatcher = field(default_factory=lambda: TermMatcher({}))
 
     @classmethod
     def of(
@@ -27,8 +29,11 @@ class Lexicon:
         allowed: Iterable[str] = (),
         versions: Mapping[str, str] | None = None,
         known: Collection[str] = (),
+        kinds: Vocabulary | None = None,
+        brands: Iterable[str] = (),
     ) -> Lexicon:
         """`known` words are never taken for misspellings. Object names are known, too."""
         names = {word for terms in groups.values() for term in terms for word in plain_words(term)}
         matcher = TermMatcher(lists, allowed, names | set(known))
-        return cls(Vocabulary(groups, innocent), matcher, dict(versions or {}))
+        goods = kinds or Vocabulary({})
+        return cls(Vocabulary(groups, innocent), matcher, dict(versions or {}), goods, TermMatcher({"brands": brands}))
