@@ -209,13 +209,14 @@ def decide(
     for channel in channels:
         found: list[Finding] = []
         for rule in policy.covering(tenant, channel):
-            if not rule.in_force(at):
+            if (rule.effective_from or rule.effective_to) and not rule.in_force(at):
                 continue
             if (caused := causes.get(rule.id)) is None:
                 caused = causes[rule.id] = _causes(rule, signals)
             if caused:
                 found.append(_finding(rule, channel, caused, language))
-        verdicts[channel] = worst(finding.action for finding in found if not finding.shadow)
+        live = [finding.action for finding in found if not finding.shadow]
+        verdicts[channel] = worst(live) if live else Verdict.APPROVE
         findings += found
     receipt = {"policy": policy.id, "policy_version": policy.version, "decided_at": at.isoformat()}
     return Decision(verdicts, tuple(findings), receipt | {"locale": locale} if locale else receipt)

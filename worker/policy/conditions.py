@@ -11,7 +11,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any, cast
 
@@ -19,7 +18,7 @@ from cel_expr_python import cel
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory  # type: ignore[import-untyped]
 
 from domain.errors import RuleFailed
-from domain.moderation import Evidence, Signals
+from domain.moderation import Condition, Evidence, Signals
 from worker.policy.signals import SHARE, Item, Kind, Signal
 
 MOST_EXPRESSION = 4_000  # characters; a rule that needs more is several rules
@@ -52,23 +51,6 @@ _PYTHON_TYPES: dict[Kind, type | tuple[type, ...]] = {
 
 class ConditionRefused(Exception):
     """An expression that does not compile; the message says why and what to change."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Compiled:
-    """One rule's condition: a program of its own, and its place among the conditions that are evaluated together."""
-
-    program: Any
-    place: int
-    conditions: Conditions
-
-    def __call__(self, signals: Signals) -> Sequence[Evidence]:
-        """The causes; empty where the rule does not match. Raises RuleFailed when it cannot be evaluated."""
-        bound = signals if isinstance(signals, BoundSignals) else self.conditions.bind(signals)
-        if not bound.possible >> self.place & 1:
-            return []
-        groups = _evaluate(self.program, bound.activation)
-        return [self.conditions.as_evidence(item) for group in groups for item in group][:MOST_EVIDENCE]
 
 
 class BoundSignals(Mapping[str, Any]):
@@ -145,8 +127,11 @@ class Conditions:
         self._matches: list[str] = []
         self._unlikely = _literal_beyond_range(self._signals)
 
-    def compile(self, when: str | None, causes: Sequence[str]) -> _Compiled:
-        """A condition that yields the items of all `causes` where `when` holds. Raises ConditionRefused."""
+    def compile(self, when: str | None, causes: Sequence[str]) -> Condition:
+        """A condition that yields the items of all `causes` where `when` holds. Raises ConditionRefused.
+
+        The condition itself raises RuleFailed when it cannot be evaluated.
+        """
         if when is not None and self._check(when) != "BOOL":
             raise ConditionRefused("`when` must be true or false; use a comparison or a test such as .exists(...).")
         if not causes:
@@ -160,12 +145,25 @@ class Conditions:
         # Line ends keep a comment at the end of an expression from swallowing what follows it.
         condition = f"({when or 'true'}\n)"
         together = ", ".join(f"dyn({source}\n)" for source in causes)
-        compiled = _Compiled(self._env.compile(f"{condition} ? [{together}] : []"), len(self._matches), self)
+        condition_of_rule = self._condition(self._env.compile(f"{condition} ? [{together}] : []"), len(self._matches))
         # Not `&&`, which would take an error in `when` for a plain no where the causes are empty.
         found = " || ".join(f"size({source}\n) > 0" for source in causes)
         self._matches.append(f"({condition} ? ({found}) : false)")
         self.__dict__.pop("matching", None)
-        return compiled
+        return condition_of_rule
+
+    def _condition(self, program: Any, place: int) -> Condition:
+        """A rule's condition: a program of its own, and its place among those that are evaluated together."""
+        bit = 1 << place
+
+        def causes(signals: Signals) -> Sequence[Evidence]:
+            bound = signals if type(signals) is BoundSignals else self.bind(signals, together=False)
+            if not bound.possible & bit:
+                return []
+            groups = _evaluate(program, bound.activation)
+            return [self.as_evidence(item) for group in groups for item in group][:MOST_EVIDENCE]
+
+        return causes
 
     @cached_property
     def matching(self) -> list[tuple[int, int, Any]]:

@@ -34,7 +34,7 @@ def test_several_causes_are_joined_in_order(conditions: Conditions) -> None:
     condition = conditions.compile("size(objects) > 0", ["objects", "[image]", "[{'kind': 'note', 'n': 1}]"])
     kinds = [cause["kind"] for cause in condition(nothing_seen(objects=[an_object()]))]
     assert kinds == ["object", "image", "note"]
-    assert condition(nothing_seen()) == []
+    assert list(condition(nothing_seen())) == []
 
 
 def test_evidence_is_bounded(conditions: Conditions) -> None:

@@ -7,7 +7,7 @@ where its name was read; and two colours contradict only if no light could turn 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from worker.policy.signals.registry import SHARE, Field, Item, Kind, signal
@@ -58,27 +58,31 @@ BRAND = Item(
 )
 
 
-@signal(CONTRADICTION, many=True, cost=60)
+@signal(CONTRADICTION, many=True, cost=80)
 def contradictions(subject: Subject) -> list[dict[str, Any]]:
     """Where the seller's title, category, colour or brand says another thing than the picture shows."""
-    return [*_of_kind(subject), *_of_colour(subject), *_of_brand(subject)][:MOST_ITEMS]
+    said = _said_kinds(subject)
+    return [*_of_kind(said, subject), *_of_colour(said, subject), *_of_brand(subject)][:MOST_ITEMS]
 
 
-@signal(BRAND, many=True, cost=20)
+@signal(BRAND, many=True, cost=30)
 def unnamed_brands(subject: Subject) -> list[dict[str, Any]]:
     """Known brand names read in the picture that the seller names nowhere, each once."""
-    named = {hit.term for text in subject.seller_fields.values() for hit in subject.lexicon.brands.find(text)}
-    return [brand for brand in _brands_read(subject) if brand["brand"] not in named]
+    read = _brands_read(subject)
+    fields = subject.seller_fields.values() if read else ()
+    named = {hit.term for written in fields for hit in subject.lexicon.brands.find(written)}
+    return [brand for brand in read if brand["brand"] not in named]
 
 
 # -- Kinds of goods --------------------------------------------------------------------------------------------------
 
 
-def _of_kind(subject: Subject) -> Iterator[dict[str, Any]]:
-    said = _said_kinds(subject)
+def _of_kind(said: Mapping[str, Hit], subject: Subject) -> Iterator[dict[str, Any]]:
     kinds = {hit.list for hit in said.values()}
+    if len(kinds) != 1:
+        return
     seen = _seen_kinds(subject)
-    if len(kinds) != 1 or PEOPLE in seen or kinds & seen.keys():
+    if PEOPLE in seen or kinds & seen.keys():
         return
     sure = [thing for thing in seen.values() if thing is not None]
     if len(sure) != 1:
@@ -126,10 +130,10 @@ def _seen_kinds(subject: Subject) -> dict[str, dict[str, Any] | None]:
 # -- Colours ---------------------------------------------------------------------------------------------------------
 
 
-def _of_colour(subject: Subject) -> Iterator[dict[str, Any]]:
-    field, said = _said_colour(subject)
-    kinds = {hit.list for hit in _said_kinds(subject).values()}
-    if said is None or said.list == MANY or len(kinds) != 1:
+def _of_colour(goods: Mapping[str, Hit], subject: Subject) -> Iterator[dict[str, Any]]:
+    kinds = {hit.list for hit in goods.values()}
+    field, said = _said_colour(subject) if len(kinds) == 1 else ("", None)
+    if said is None or said.list == MANY:
         return
     seen = [hit for text in subject.captions for hit in _colours_of(text, kinds, subject)]
     if not seen or any(confusable(said.list, colour) for colour, _ in seen):

@@ -83,7 +83,7 @@ def seller(subject: Subject) -> dict[str, str]:
     return {field.name: subject.seller_fields.get(field.name, "") for field in SELLER.fields}
 
 
-@signal(SELLER_TERM, many=True, cost=60)
+@signal(SELLER_TERM, many=True, cost=100)
 def seller_terms(subject: Subject) -> list[dict[str, Any]]:
     """Terms found in the seller's words: of the lists in the seller's language, in English and of any language."""
     return [
