@@ -102,7 +102,8 @@ class TermMatcher:
         return sorted((hit for hit in kept if hit.list != ALLOWED), key=lambda hit: (hit.start, hit.list, hit.term))
 
     def _misspelt(self, tokens: Sequence[Token], exact: Sequence[Hit]) -> list[Hit]:
-        free = [not any(hit.start < token.end and token.start < hit.end for hit in exact) for token in tokens]
+        covered = {place for hit in exact for place in range(hit.start, hit.end)}
+        free = [covered.isdisjoint(range(token.start, token.end)) for token in tokens]
         return [
             Hit(
                 *(one.term, one.list, tokens[one.first].start, tokens[one.last].end),
@@ -202,11 +203,15 @@ def _is_leet(text: str, hit: Hit) -> bool:
 def _settle(hits: list[Hit]) -> list[Hit]:
     """Longest first where hits overlap, allowed phrases among them; one of each list at the same place, the surest."""
     kept: list[Hit] = []
+    standing: dict[int, list[Hit]] = defaultdict(list)  # by place in the text, so that many hits cost no more each
     for hit in sorted(set(hits), key=_precedence):
-        overlapping = [other for other in kept if hit.start < other.end and other.start < hit.end]
+        places = range(hit.start, hit.end)
+        overlapping = {other for place in places for other in standing.get(place, ())}
         same_place = all((other.start, other.end) == (hit.start, hit.end) for other in overlapping)
         if same_place and not any(other.list in (ALLOWED, hit.list) for other in overlapping):
             kept.append(hit)
+            for place in places:
+                standing[place].append(hit)
     return kept
 
 
