@@ -1,4 +1,4 @@
-"""Contact details against 1,500 generated texts: recall and precision by kind and disguise, printed as a table."""
+"""Contact details against 2,500 generated texts: recall and precision by kind and disguise, printed as a table."""
 
 from __future__ import annotations
 
