@@ -75,13 +75,20 @@ class PolicyEngine:
     def decide(self, job: ImageJob, photo: StoredPhoto, seen: Observation, at: datetime) -> Decision:
         """Judge for each channel of the job. Never raises for a rule that fails: that photo goes to review."""
         signals = self.signals(job, photo, seen)
-        decision = self.judge(signals, job.tenant, job.channels, at)
+        decision = self.judge(signals, job.tenant, job.channels, at, job.locale)
         looked = {"photo_sha256": photo.sha256, "seller_sha256": _seller_digest(job), **seen.engine.as_json()}
         return dataclasses.replace(decision, receipt=_sorted({**decision.receipt, **looked}))
 
-    def judge(self, signals: Mapping[str, Any], tenant: str, channels: Sequence[str], at: datetime) -> Decision:
+    def judge(
+        self,
+        signals: Mapping[str, Any],
+        tenant: str,
+        channels: Sequence[str],
+        at: datetime,
+        locale: str | None = None,
+    ) -> Decision:
         """Judge signals that were computed before: backtests, re-decisions, receipts."""
-        decision = decide(self.policy, self._loaded.conditions.bind(signals), tenant, channels, at)
+        decision = decide(self.policy, self._loaded.conditions.bind(signals), tenant, channels, at, locale)
         receipt = {
             **decision.receipt,
             "tenant": tenant,
@@ -102,7 +109,9 @@ class PolicyEngine:
                 [f"The receipt is of policy version {version}, not {self.policy.version}; load that one."]
             )
         at = datetime.fromisoformat(receipt["decided_at"])
-        decision = self.judge(receipt["signals"], receipt["tenant"], receipt["channels"], at)
+        # Receipts from before there were translations name no locale; their messages are English.
+        locale = receipt.get("locale")
+        decision = self.judge(receipt["signals"], receipt["tenant"], receipt["channels"], at, locale)
         return dataclasses.replace(decision, receipt=_sorted({**receipt, **decision.receipt}))
 
     def run_tests(self) -> list[Outcome]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, time
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from domain.moderation import ALL_CHANNELS, CHANNELS
 from worker.policy.scenes import Scene
@@ -14,6 +14,8 @@ Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=60)]
 RuleId = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*$", max_length=80)]
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*\.(yaml|txt)$", max_length=120)]
 Expression = Annotated[str, Field(min_length=1)]
+Language = Annotated[str, Field(pattern=r"^[a-z]{2,3}$")]  # ISO 639
+ANY = "any"  # in the place of a language: searched whatever the text's language is
 
 
 def _one_or_more(value: object) -> object:
@@ -27,6 +29,21 @@ def _moment(value: object) -> object:
     return datetime.combine(value, time(), UTC) if isinstance(value, date) else value
 
 
+def _sentence(message: str) -> str:
+    if "\n" in message.strip() or not message.strip().endswith("."):
+        raise ValueError("the message is one sentence on one line, ending in a full stop, that a seller can act on")
+    return message.strip()
+
+
+def _in_english(value: object) -> object:
+    return {"en": value} if isinstance(value, str) else value
+
+
+def _of_any_language(value: object) -> object:
+    return {"files": {ANY: value}} if isinstance(value, str) else value
+
+
+Sentence = Annotated[str, Field(min_length=10, max_length=240), AfterValidator(_sentence)]
 Moment = Annotated[datetime | None, BeforeValidator(_moment)]
 
 
@@ -74,17 +91,17 @@ class RuleEnvelope(_Strict):
     action: Literal["approve", "review", "reject"]
     mode: Literal["draft", "shadow", "live"]
     on_error: Literal["review"] = "review"
-    message: Annotated[str, Field(min_length=10, max_length=240)]
+    message: Annotated[dict[Language, Sentence], BeforeValidator(_in_english)]  # in English, or by language
     when: Expression | None = None
     causes: Annotated[list[Expression], BeforeValidator(_one_or_more), Field(min_length=1, max_length=10)]
     tests: list[InlineTest]
 
     @field_validator("message")
     @classmethod
-    def _sentence(cls, message: str) -> str:
-        if "\n" in message.strip() or not message.strip().endswith("."):
-            raise ValueError("the message is one sentence on one line, ending in a full stop, that a seller can act on")
-        return message.strip()
+    def _has_english(cls, message: dict[str, str]) -> dict[str, str]:
+        if "en" not in message:
+            raise ValueError("the message has no English (en), which every other language falls back to; add it")
+        return message
 
     @model_validator(mode="after")
     def _no_contradiction(self) -> RuleEnvelope:
@@ -100,6 +117,13 @@ class RuleEnvelope(_Strict):
         return self
 
 
+class WordListFiles(_Strict):
+    """One list by language; "any" is searched whatever the language. fuzzy: also misread and mistyped words."""
+
+    files: Annotated[dict[Language, FileName], Field(min_length=1)]
+    fuzzy: bool = False
+
+
 class PolicyFile(_Strict):
     """A policy, or a part that another includes."""
 
@@ -107,8 +131,11 @@ class PolicyFile(_Strict):
     include: list[FileName] = []
     thresholds: dict[Name, float] = {}
     vocabulary: list[FileName] = []
-    wordlists: dict[Name, FileName] = {}
+    wordlists: dict[Name, Annotated[WordListFiles, BeforeValidator(_of_any_language)]] = {}
     allowed_phrases: list[FileName] = []
+    kinds: list[FileName] = []  # vocabularies of goods, to compare listing and picture
+    brands: list[FileName] = []
+    known_words: list[FileName] = []  # never taken for a misspelling of a listed word
     rules: list[RuleEnvelope] = []
 
     @field_validator("thresholds")

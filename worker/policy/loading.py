@@ -18,10 +18,12 @@ from pydantic import BaseModel, ValidationError
 from domain.errors import PolicyInvalid, RuleFailed
 from domain.moderation import Mode, Policy, Rule, Verdict
 from worker.policy.conditions import ConditionRefused, Conditions
-from worker.policy.envelope import InlineTest, PolicyFile, RuleEnvelope, VocabularyFile
+from worker.policy.envelope import ANY, InlineTest, PolicyFile, RuleEnvelope, VocabularyFile
 from worker.policy.scenes import Scene
 from worker.policy.signals import Subject, compute, registered
 from worker.policy.words.lexicon import Lexicon
+from worker.policy.words.lists import ANY_LANGUAGE, WordList
+from worker.policy.words.vocabulary import Vocabulary
 from worker.policy.yaml_reader import Place, YamlFile, YamlRefused, parse, read_bytes
 
 STARTER_PACK = Path(__file__).with_name("packs") / "starter.yaml"
@@ -78,7 +80,11 @@ class _Reader:
     thresholds: dict[str, float] = field(default_factory=dict)
     groups: dict[str, list[str]] = field(default_factory=dict)
     innocent: list[str] = field(default_factory=list)
-    lists: dict[str, list[str]] = field(default_factory=dict)
+    lists: list[WordList] = field(default_factory=list)
+    known: list[str] = field(default_factory=list)
+    kinds: dict[str, list[str]] = field(default_factory=dict)
+    no_kind: list[str] = field(default_factory=list)
+    brands: list[str] = field(default_factory=list)
     allowed: list[str] = field(default_factory=list)
     _open: list[str] = field(default_factory=list)
 
@@ -114,21 +120,30 @@ class _Reader:
                 self.problem(name, line, f"sets {threshold!r} a second time; keep one.")
             self.thresholds[threshold] = value
         for file in content.vocabulary:
-            self._vocabulary(file)
-        for list_name, file in content.wordlists.items():
-            if list_name in self.lists:
+            self._vocabulary(file, self.groups, self.innocent)
+        for file in content.kinds:
+            self._vocabulary(file, self.kinds, self.no_kind)
+        for list_name, spec in content.wordlists.items():
+            if any(one.name == list_name for one in self.lists):
                 self.problem(name, source.line(("wordlists", list_name)), f"names list {list_name!r} again; rename it.")
-            self.lists[list_name] = self._terms(file)
+            self.lists += [
+                WordList(list_name, tuple(self._terms(file)), ANY_LANGUAGE if language == ANY else language, spec.fuzzy)
+                for language, file in spec.files.items()
+            ]
         for file in content.allowed_phrases:
             self.allowed += self._terms(file)
+        for file in content.known_words:
+            self.known += self._terms(file)
+        for file in content.brands:
+            self.brands += self._terms(file)
 
-    def _vocabulary(self, name: str) -> None:
+    def _vocabulary(self, name: str, groups: dict[str, list[str]], innocent: list[str]) -> None:
         if name in self.digests:
             return
         if read := self._shape(name, VocabularyFile):
             for group, terms in read[0].groups.items():
-                self.groups.setdefault(group, []).extend(terms)
-            self.innocent += read[0].innocent
+                groups.setdefault(group, []).extend(terms)
+            innocent += read[0].innocent
 
     def _terms(self, name: str) -> list[str]:
         """A word list: one term a line, # starts a comment."""
@@ -184,7 +199,12 @@ class _Reader:
 
     def assemble(self) -> LoadedPolicy:
         conditions = Conditions(registered(), self.thresholds)
-        lexicon = Lexicon.of(self.groups, self.innocent, self.lists, self.allowed, self._versions())
+        kinds = Vocabulary(self.kinds, self.no_kind)
+        lexicon = Lexicon.of(
+            *(self.groups, self.innocent, self.lists, self.allowed, self._versions(), self.known),
+            kinds=kinds,
+            brands=self.brands,
+        )
         bare = scene_signals(Scene(caption=""), lexicon)
         rules: list[LoadedRule] = []
         places: dict[str, str] = {}
@@ -232,7 +252,8 @@ class _Reader:
             policy_code=envelope.policy_code,
             severity=envelope.severity,
             action=Verdict(envelope.action),
-            message=envelope.message,
+            message=envelope.message["en"],
+            translations={language: text for language, text in envelope.message.items() if language != "en"},
             condition=condition,
             channels=tuple(envelope.scope.channels),
             tenants=tuple(envelope.scope.tenants),

@@ -87,7 +87,7 @@ def test_the_receipt_says_what_the_decision_rests_on(starter: PolicyEngine) -> N
         "float32",
     )
     assert (receipt["policy"], receipt["policy_version"]) == ("starter", starter.policy.version)
-    assert receipt["words"]["prohibited.yaml"] and receipt["words"]["wordlists/counterfeit.txt"]
+    assert receipt["words"]["prohibited.yaml"] and receipt["words"]["wordlists/en/counterfeit.txt"]
     assert (receipt["tenant"], receipt["channels"], receipt["decided_at"]) == ("acme", ["ebay"], NOON.isoformat())
     assert receipt["signals"]["caption"] == "a red sneaker"
 

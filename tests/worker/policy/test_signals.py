@@ -73,7 +73,10 @@ def test_words_in_the_picture_have_their_place() -> None:
     assert term == {
         "term": "replica",
         "list": "counterfeit",
+        "language": "",
         "text": "RÉPLICA",
+        "how": "exact",
+        "distance": 0,
         "quad": found["text"][0]["quad"],
         "reader": "florence",
     }

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from worker.policy.signals import pictures, readers, things, writing
+from worker.policy.signals import listing, pictures, readers, things, writing
 from worker.policy.signals.registry import SHARE, Field, Item, Kind, Signal, registered, signal
 from worker.policy.signals.subject import Subject
 
 __all__ = ["SHARE", "Field", "Item", "Kind", "Signal", "Subject", "compute", "registered", "signal"]
 
-_PROVIDERS = (pictures, things, writing, readers)  # importing a provider registers its signals
+_PROVIDERS = (pictures, things, writing, readers, listing)  # importing a provider registers its signals
 
 
 def compute(subject: Subject) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from domain.jobs import ImageJob
+from domain.moderation import language_of
 from domain.observations import Observation, TextAnswer
 from domain.photos import StoredPhoto
 from worker.policy.words.lexicon import Lexicon
@@ -33,6 +34,16 @@ class Subject:
     def region(self) -> str | None:
         """The seller's country by the job's locale."""
         return region_of(self.job.locale)
+
+    @cached_property
+    def languages(self) -> frozenset[str] | None:
+        """Whose word lists are searched in the seller's words; None, which is all of them, where no locale is given.
+
+        English always is, as sellers everywhere use its words for replicas and deals; a third language would add
+        nothing but words that look alike. What a picture shows may be in any language, whoever sells it.
+        """
+        language = language_of(self.job.locale)
+        return frozenset((language, "en")) if language else None
 
     @cached_property
     def captions(self) -> tuple[str, ...]:

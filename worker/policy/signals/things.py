@@ -36,14 +36,13 @@ def objects(subject: Subject) -> list[dict[str, Any]]:
         # No score means the task gave none, not that the box is doubtful; leaving it out would approve in silence.
         score = 1.0 if item.score is None else item.score
         group = subject.lexicon.vocabulary.group_of(item.label)
-        share = _area(item.box) / subject.area
         found.append(
             {
                 "label": item.label,
                 "group": group,
                 "score": score,
                 "box": list(item.box),
-                "share_of_picture": round(min(1.0, share), 6),
+                "share_of_picture": share_of_picture(item.box, subject),
             }
         )
     # Objects a rule may speak of come first, so that a crowd of harmless ones cannot push them over the bound.
@@ -74,6 +73,7 @@ def empty_look(subject: Subject) -> bool:
     return not subject.captions and not seen.objects and not seen.text.strip() and not seen.second_lines
 
 
-def _area(box: Box) -> float:
+def share_of_picture(box: Box, subject: Subject) -> float:
+    """The box's area through the picture's, at most 1."""
     x1, y1, x2, y2 = box
-    return max(0.0, x2 - x1) * max(0.0, y2 - y1)
+    return round(min(1.0, max(0.0, x2 - x1) * max(0.0, y2 - y1) / subject.area), 6)
