@@ -26,6 +26,9 @@ MOST_EXPRESSION = 4_000  # characters; a rule that needs more is several rules
 MOST_EVIDENCE = 50  # causes kept of one rule; more tell a reviewer nothing new
 MOST_JOINED = 50  # conditions evaluated together; their bits fit one 64-bit number
 THRESHOLD = "threshold"
+GUARD = "inspected"  # a rule that asks this itself decides what to do about what was not measured
+_NAME = re.compile(r"(?<![\w.])[a-z_]\w*")
+_QUOTED = re.compile(r"'[^'\n]*'|\"[^\"\n]*\"")
 
 _FIELD_TYPES = {
     Kind.TEXT: descriptor_pb2.FieldDescriptorProto.TYPE_STRING,
@@ -61,10 +64,13 @@ class _Compiled:
     program: Any
     place: int
     conditions: Conditions
+    reads: frozenset[str]  # names of signals in the rule
 
     def __call__(self, signals: Signals) -> Sequence[Evidence]:
         """The causes; empty where the rule does not match. Raises RuleFailed when it cannot be evaluated."""
         bound = signals if isinstance(signals, BoundSignals) else self.conditions.bind(signals)
+        if bound.unmeasured and (missing := bound.unmeasured & self.reads) and GUARD not in self.reads:
+            raise RuleFailed(f"{', '.join(sorted(missing))}: not measured for this photo; it has to be sent again")
         if not bound.possible >> self.place & 1:
             return []
         groups = _evaluate(self.program, bound.activation)
@@ -74,12 +80,13 @@ class _Compiled:
 class BoundSignals(Mapping[str, Any]):
     """Signals made ready for the rules of one policy, once for all of them. Reads like the plain signals."""
 
-    __slots__ = ("_activation", "_conditions", "_signals", "possible")
+    __slots__ = ("_activation", "_conditions", "_signals", "possible", "unmeasured")
 
     def __init__(self, signals: Signals, conditions: Conditions, together: bool) -> None:
         self._signals = signals
         self._conditions = conditions
         self._activation: Any = None
+        self.unmeasured = frozenset(name for name, value in signals.items() if value is None)
         self.possible = self._possible() if together else -1
 
     def __getitem__(self, name: str) -> Any:
@@ -137,6 +144,7 @@ class Conditions:
             kind: message_factory.GetMessageClass(pool.FindMessageTypeByName(item.type_name))
             for kind, item in self._items.items()
         }
+        self._empty = {name: one.empty() for name, one in self._signals.items() if one.optional}
         self._readers = [(name, self._reader(one)) for name, one in self._signals.items()]
         self._by_type_name = {item.type_name: item for item in self._items.values()}
         self._thresholds = {f"{THRESHOLD}.{name}": float(value) for name, value in thresholds.items()}
@@ -160,7 +168,9 @@ class Conditions:
         # Line ends keep a comment at the end of an expression from swallowing what follows it.
         condition = f"({when or 'true'}\n)"
         together = ", ".join(f"dyn({source}\n)" for source in causes)
-        compiled = _Compiled(self._env.compile(f"{condition} ? [{together}] : []"), len(self._matches), self)
+        compiled = _Compiled(
+            self._env.compile(f"{condition} ? [{together}] : []"), len(self._matches), self, self._reads(when, causes)
+        )
         # Not `&&`, which would take an error in `when` for a plain no where the causes are empty.
         found = " || ".join(f"size({source}\n) > 0" for source in causes)
         self._matches.append(f"({condition} ? ({found}) : false)")
@@ -193,7 +203,8 @@ class Conditions:
         try:
             values = dict(self._thresholds)
             for name, read in self._readers:
-                values[name] = read(signals[name])
+                value = signals[name]
+                values[name] = read(self._empty[name] if value is None and name in self._empty else value)
             return self._env.Activation(values)
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise RuleFailed(f"the signals do not fit this version of the rules: {error}") from error
@@ -217,6 +228,11 @@ class Conditions:
         if one.many:
             return lambda items: [message(**item) for item in items]
         return lambda item: message(**item)
+
+    def _reads(self, when: str | None, causes: Sequence[str]) -> frozenset[str]:
+        """Signals that a rule names. A variable of the same name counts too, which errs on the side of a person."""
+        source = _QUOTED.sub("", "\n".join([when or "", *causes]))
+        return frozenset(_NAME.findall(source)) & self._signals.keys()
 
     def _check(self, source: str) -> str:
         """The name of the expression's type."""

@@ -27,6 +27,7 @@ from domain.observations import (
     TextReaders,
 )
 from domain.photos import PixelSignals, StoredPhoto
+from worker.policy.scene_pixels import SceneInspection
 
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 SHA256_OF_NOTHING = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
@@ -76,7 +77,8 @@ class SceneSeller(_Strict):
 class Scene(_Strict):
     """objects and text may be plain words, or words with their score and share.
 
-    second_text: what a second reader read. text_incomplete: it could not read everything.
+    second_text: what a second reader read. text_incomplete: it could not read everything. inspection: what intake
+    measured; null for a photo from before there were inspections.
     """
 
     caption: str = "a product on a white background"
@@ -87,6 +89,7 @@ class Scene(_Strict):
     seller: SceneSeller = SceneSeller()
     image: SceneImage = SceneImage()
     pixels: ScenePixels = ScenePixels()
+    inspection: SceneInspection | None = SceneInspection()
 
     def job(self) -> ImageJob:
         said = self.seller
@@ -116,6 +119,7 @@ class Scene(_Strict):
             pixels=PixelSignals(
                 pixels.sharpness, pixels.brightness, pixels.contrast, pixels.white_border, (128, 128, 128)
             ),
+            inspection=None if self.inspection is None else self.inspection.found(),
         )
 
     def seen(self) -> Observation:
