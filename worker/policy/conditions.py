@@ -26,6 +26,7 @@ MOST_EXPRESSION = 4_000  # characters; a rule that needs more is several rules
 MOST_EVIDENCE = 50  # causes kept of one rule; more tell a reviewer nothing new
 MOST_JOINED = 50  # conditions evaluated together; their bits fit one 64-bit number
 THRESHOLD = "threshold"
+REPEATED = (Kind.NUMBERS, Kind.TEXTS)
 GUARD = "inspected"  # a rule that asks this itself decides what to do about what was not measured
 _NAME = re.compile(r"(?<![\w.])[a-z_]\w*")
 _QUOTED = re.compile(r"'[^'\n]*'|\"[^\"\n]*\"")
@@ -36,6 +37,7 @@ _FIELD_TYPES = {
     Kind.COUNT: descriptor_pb2.FieldDescriptorProto.TYPE_INT64,
     Kind.FLAG: descriptor_pb2.FieldDescriptorProto.TYPE_BOOL,
     Kind.NUMBERS: descriptor_pb2.FieldDescriptorProto.TYPE_DOUBLE,
+    Kind.TEXTS: descriptor_pb2.FieldDescriptorProto.TYPE_STRING,
 }
 _CEL_TYPES = {
     Kind.TEXT: cel.Type.STRING,
@@ -43,6 +45,7 @@ _CEL_TYPES = {
     Kind.COUNT: cel.Type.INT,
     Kind.FLAG: cel.Type.BOOL,
     Kind.NUMBERS: cel.Type.List(cel.Type.DOUBLE),
+    Kind.TEXTS: cel.Type.List(cel.Type.STRING),
 }
 _PYTHON_TYPES: dict[Kind, type | tuple[type, ...]] = {
     Kind.TEXT: str,
@@ -50,6 +53,7 @@ _PYTHON_TYPES: dict[Kind, type | tuple[type, ...]] = {
     Kind.COUNT: int,
     Kind.FLAG: bool,
     Kind.NUMBERS: list,
+    Kind.TEXTS: list,
 }
 
 
@@ -217,7 +221,7 @@ class Conditions:
         plain: dict[str, Any] = {"kind": item.kind}
         for field in item.fields:
             value = getattr(message, field.name)
-            plain[field.name] = list(value) if field.kind is Kind.NUMBERS else value
+            plain[field.name] = list(value) if field.kind in REPEATED else value
         return plain
 
     def _reader(self, one: Signal) -> Callable[[Any], Any]:
@@ -282,7 +286,7 @@ def _message_types(items: Iterable[Item]) -> Any:
     for item in items:
         message = file.message_type.add(name=item.type_name.removeprefix("signal."))
         for number, field in enumerate(item.fields, 1):
-            repeated = field.kind is Kind.NUMBERS
+            repeated = field.kind in REPEATED
             label = descriptor_pb2.FieldDescriptorProto
             message.field.add(
                 name=field.name,

@@ -10,6 +10,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from domain.banks import Recalled
 from domain.jobs import ImageJob, ImageSource, SourceKind
 from domain.observations import (
     Answer,
@@ -27,6 +28,7 @@ from domain.observations import (
     TextReaders,
 )
 from domain.photos import PixelSignals, StoredPhoto
+from worker.policy.scene_memory import SceneEarlier, SceneKnown, recalled
 from worker.policy.scene_pixels import SceneInspection
 
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
@@ -78,7 +80,7 @@ class Scene(_Strict):
     """objects and text may be plain words, or words with their score and share.
 
     second_text: what a second reader read. text_incomplete: it could not read everything. inspection: what intake
-    measured; null for a photo from before there were inspections.
+    measured; null for a photo from before there were inspections. known, earlier: what banks and earlier decisions say.
     """
 
     caption: str = "a product on a white background"
@@ -90,6 +92,8 @@ class Scene(_Strict):
     image: SceneImage = SceneImage()
     pixels: ScenePixels = ScenePixels()
     inspection: SceneInspection | None = SceneInspection()
+    known: list[SceneKnown] = []
+    earlier: list[SceneEarlier] = []
 
     def job(self) -> ImageJob:
         said = self.seller
@@ -121,6 +125,9 @@ class Scene(_Strict):
             ),
             inspection=None if self.inspection is None else self.inspection.found(),
         )
+
+    def recalled(self) -> Recalled:
+        return recalled(self.known, self.earlier)
 
     def seen(self) -> Observation:
         results: dict[Task, Answer] = {

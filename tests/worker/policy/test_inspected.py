@@ -32,7 +32,10 @@ from worker.policy.words.lexicon import Lexicon
 
 NOON = datetime(2026, 12, 1, 12, tzinfo=UTC)
 CENTRE: Quad = (0.4, 0.4, 0.6, 0.4, 0.6, 0.6, 0.4, 0.6)
-UNMEASURED = ("background", "frame", "exposure", "panels", "colours", "codes", "provenance", "product")
+UNMEASURED = (
+    *("background", "frame", "exposure", "panels", "colours", "codes", "provenance", "product"),
+    *("bank_matches", "near_duplicates", "hash_usable"),
+)
 
 
 def signals(seen: Observation | None = None, photo: StoredPhoto | None = None, **inspection: Any) -> dict[str, Any]:

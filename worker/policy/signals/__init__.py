@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from worker.policy.signals import inspected, marks, pictures, product, readers, things, writing
+from worker.policy.signals import categories, inspected, known, marks, pictures, product, readers, things, writing
 from worker.policy.signals.registry import SHARE, Field, Item, Kind, Signal, registered, signal
 from worker.policy.signals.subject import Subject
 
@@ -14,11 +14,13 @@ __all__ = ["SHARE", "Field", "Item", "Kind", "Signal", "Subject", "compute", "re
 _PROVIDERS = (
     pictures,
     inspected,
+    categories,
     things,
     writing,
     product,
     marks,
     readers,
+    known,
 )
 
 

@@ -20,6 +20,7 @@ class Kind(StrEnum):
     COUNT = "int"
     FLAG = "bool"
     NUMBERS = "list(double)"
+    TEXTS = "list(string)"
 
 
 SHARE = "0..1"  # unit of scores and shares; literals beyond it are refused in rules
@@ -82,6 +83,7 @@ EMPTY: dict[Kind, Callable[[], Any]] = {
     Kind.COUNT: int,
     Kind.FLAG: bool,
     Kind.NUMBERS: list,
+    Kind.TEXTS: list,
 }
 
 _REGISTRY: dict[str, Signal] = {}
