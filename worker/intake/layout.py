@@ -114,20 +114,29 @@ def _cut(lines: Levels, smallest: int) -> list[Levels]:
     kept = lines[uniform]
     if not kept.size:
         return []
-    uniform[uniform] = _uniform(kept, np.median(kept, axis=1, keepdims=True).astype(np.int16))
-    padded = np.concatenate([[False], uniform, [False]]).astype(np.int8)
-    steps = np.diff(padded)
+    colours = np.zeros((lines.shape[0], 3), dtype=np.int16)
+    colours[uniform] = np.median(kept, axis=1).astype(np.int16)
+    uniform[uniform] = _uniform(kept, colours[uniform][:, None])
     pieces, at = [], 0
-    for start, end in zip(np.flatnonzero(steps == 1).tolist(), np.flatnonzero(steps == -1).tolist(), strict=True):
+    for start, end in _bands(uniform, colours):
         if start - at >= smallest and lines.shape[0] - end >= smallest and _is_gutter(lines, start, end):
             pieces.append(lines[at:start])
             at = end
     return [*pieces, lines[at:]] if pieces else []
 
 
+def _bands(uniform: NDArray[np.bool_], colours: Levels) -> list[tuple[int, int]]:
+    """Stretches of uniform lines of one colour: plain ground that meets a gutter does not belong to it."""
+    jump = np.abs(np.diff(colours, axis=0)).max(axis=1) > SAME
+    broken = np.concatenate([[True], jump | (uniform[1:] != uniform[:-1])])
+    starts = np.flatnonzero(broken).tolist()
+    ends = [*starts[1:], uniform.size]
+    return [(start, end) for start, end in zip(starts, ends, strict=True) if uniform[start]]
+
+
 def _is_gutter(lines: Levels, start: int, end: int) -> bool:
     if end - start > max(2, int(lines.shape[0] * WIDEST_GUTTER)):
         return False
     colour = np.median(lines[start:end].reshape(-1, 3), axis=0)
-    beside = [lines[max(0, start - 3) : start], lines[end : end + 3]]
+    beside = [lines[max(0, start - BLEND) : start], lines[end : end + BLEND]]
     return all(any((np.abs(line - colour).max(axis=1) > OTHER).mean() >= BETWEEN for line in near) for near in beside)

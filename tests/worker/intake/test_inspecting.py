@@ -173,6 +173,13 @@ def test_a_collage_has_as_many_panels_as_pictures(columns: int, rows: int, gutte
     assert inspect(picture).panels == columns * rows
 
 
+def test_plain_ground_beside_a_gutter_does_not_hide_it() -> None:
+    picture = Image.new("RGB", (620, 300), (90, 90, 90))
+    for left in (0, 320):
+        picture.paste(product_on((255, 255, 255)).resize((300, 300)), (left, 0))
+    assert inspect(picture).panels == 2
+
+
 def test_two_products_on_one_ground_are_one_picture() -> None:
     picture = product_on((255, 255, 255), (20, 150, 280, 450))
     ImageDraw.Draw(picture).ellipse((320, 150, 580, 450), fill=(20, 120, 30))
