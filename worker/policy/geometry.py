@@ -11,18 +11,19 @@ ALONG, ACROSS = 12, 4  # points over a line of text; a share is exact to about 1
 Region = Callable[[Point], bool]
 
 
+# For each point, how much of each corner it has (bilinear interpolation).
+_WEIGHTS = [
+    ((1 - u) * (1 - v), u * (1 - v), u * v, (1 - u) * v)
+    for v in ((row + 0.5) / ACROSS for row in range(ACROSS))
+    for u in ((column + 0.5) / ALONG for column in range(ALONG))
+]
+
+
 def points_in(quad: Sequence[float]) -> Iterator[Point]:
-    """Evenly over a four-cornered outline x, y, x, y ..., by bilinear interpolation of its corners."""
+    """Evenly over a four-cornered outline x, y, x, y ..."""
     x1, y1, x2, y2, x3, y3, x4, y4 = quad
-    for row in range(ACROSS):
-        v = (row + 0.5) / ACROSS
-        for column in range(ALONG):
-            u = (column + 0.5) / ALONG
-            top, bottom = (1 - v), v
-            yield (
-                top * ((1 - u) * x1 + u * x2) + bottom * ((1 - u) * x4 + u * x3),
-                top * ((1 - u) * y1 + u * y2) + bottom * ((1 - u) * y4 + u * y3),
-            )
+    for a, b, c, d in _WEIGHTS:
+        yield a * x1 + b * x2 + c * x3 + d * x4, a * y1 + b * y2 + c * y3 + d * y4
 
 
 def share_inside(quad: Sequence[float], regions: Sequence[Region]) -> float:

@@ -21,7 +21,7 @@ CATEGORY = Item(
 )
 
 
-@signal(CATEGORY, cost=40)
+@signal(CATEGORY, cost=120)
 def category(subject: Subject) -> dict[str, Any]:
     """The category that the seller's own word for it means. Silent where that is unsure."""
     match = subject.taxonomy.match(subject.job.category)

@@ -54,7 +54,7 @@ PLACEHOLDER = Item(
 )
 
 
-@signal(MARK, many=True, cost=30)
+@signal(MARK, many=True, cost=90)
 def watermarks(subject: Subject) -> list[dict[str, Any]]:
     """Lines that look like a watermark: an agency's words, the same line three times, a long line at a slant."""
     lines = subject.seen.lines[:MOST_ITEMS]
@@ -68,7 +68,7 @@ def watermarks(subject: Subject) -> list[dict[str, Any]]:
     return found
 
 
-@signal(PLACEHOLDER, many=True, cost=15)
+@signal(PLACEHOLDER, many=True, cost=90)
 def placeholder(subject: Subject) -> list[dict[str, Any]]:
     """Signs that the picture stands in for one that is missing; icons without words belong into a bank of hashes."""
     found = [

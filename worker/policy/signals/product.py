@@ -68,7 +68,7 @@ def product(subject: Subject) -> dict[str, Any] | None:
     }
 
 
-@signal(PLACED, many=True, cost=120)
+@signal(PLACED, many=True, cost=350)
 def placed_text(subject: Subject) -> list[dict[str, Any]]:
     """Lines of text with how much of each lies on the product: a label does, an added banner does not."""
     source, regions = _where(subject)
@@ -84,7 +84,7 @@ def placed_text(subject: Subject) -> list[dict[str, Any]]:
     ]
 
 
-@signal(Kind.NUMBER, unit=SHARE, cost=120)
+@signal(Kind.NUMBER, unit=SHARE, cost=350)
 def text_share_outside(subject: Subject) -> float:
     """Share of the picture under text that is not on the product; where nothing says where that is, under all text."""
     return round(min(1.0, sum((line["share"] * (1 - line["inside"]) for line in placed_text(subject)), 0.0)), 6)
