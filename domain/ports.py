@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
+from domain.banks import BankEntry, EarlierDecision, Recalled
 from domain.jobs import ImageJob, ImageSource, JobState
 from domain.moderation import Decision
 from domain.observations import Engine, Observation, Plan
@@ -156,6 +157,31 @@ class Vision(Protocol):
 class Judge(Protocol):
     def decide(self, job: ImageJob, photo: StoredPhoto, seen: Observation, at: datetime) -> Decision:
         """Judge for each channel of the job. Never raises for a rule that fails: that photo goes to review."""
+
+
+class BankStore(Protocol):
+    """Hash banks. Everything raises Unavailable when the store is away."""
+
+    def version(self) -> str:
+        """Changes whenever any bank does; cheap to ask."""
+
+    def entries(self) -> tuple[str, Sequence[BankEntry]]:
+        """The version, and every entry in force under it, those set aside included."""
+
+    def count(self, matched: Mapping[str, str]) -> Sequence[str]:
+        """Count a match of each entry (id -> bank) and set aside what is flooding; says what was set aside just now."""
+
+
+class EarlierPhotos(Protocol):
+    """Photos that were decided before, by what they look like. Raises Unavailable when the store is away."""
+
+    def near(self, job: ImageJob, photo: StoredPhoto) -> Sequence[EarlierDecision]:
+        """Of the same tenant, nearest first, without this very photo of this very product."""
+
+
+class Memory(Protocol):
+    def look_up(self, job: ImageJob, photo: StoredPhoto) -> Recalled:
+        """What banks and earlier decisions say about a photo. Raises Unavailable when they cannot be asked."""
 
 
 class Clock(Protocol):

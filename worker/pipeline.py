@@ -206,6 +206,7 @@ def _keep(photo: DecodedPhoto, tenant: str, artifacts: Artifacts) -> StoredPhoto
         height=photo.height,
         dhash=photo.dhash,
         pixels=photo.pixels,
+        inspection=photo.inspection,
     )
 
 

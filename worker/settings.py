@@ -105,6 +105,9 @@ class PolicySettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="SHELFGUARD_", extra="ignore")
 
     policy: Path | None = Field(None, description="policy file or directory; None = the shipped starter pack")
+    taxonomy: Path | None = Field(
+        None, description="compact taxonomy from `shelfguard taxonomy load`; None = the shipped one"
+    )
 
 
 class ApiSettings(BaseSettings):

@@ -13,6 +13,7 @@ from celery import Celery
 from pydantic import SecretStr
 
 from domain.observations import Plan, TextReaders
+from domain.taxonomy import Taxonomy
 from worker.acceptance import AcceptTools
 from worker.app import make_app
 from worker.delivery import DeliverTools
@@ -22,6 +23,7 @@ from worker.intake.limits import DecodeLimits
 from worker.net.client import GuardedHttp
 from worker.pipeline import IntakeTools, PublishTools, VisionTools
 from worker.policy.engine import PolicyEngine
+from worker.policy.recall import Recall
 from worker.settings import (
     DeliverySettings,
     IntakeSettings,
@@ -33,15 +35,18 @@ from worker.settings import (
 from worker.stages import Pace
 from worker.storage.accounts import Accounts
 from worker.storage.artifacts import Artifacts, S3Config
+from worker.storage.banks import SqlBanks
 from worker.storage.database import Database
 from worker.storage.dead_letters import DeadLetters
 from worker.storage.deliveries import Deliveries
+from worker.storage.earlier import SqlEarlierPhotos
 from worker.storage.ledger import LedgerLimits, SqlLedger
 from worker.storage.observation_cache import NoObservationCache, SqlObservationCache
 from worker.storage.reads import Reads
 from worker.storage.sweeping import Sweeping
 from worker.storage.vault import Vault
 from worker.sweeper import Sweeper
+from worker.taxonomy.files import ALIASES, read_compact, shipped
 from worker.wakeups import Wakeups
 
 # Rows that one wake-up of a stage serves; vision's comes from its batch size.
@@ -173,9 +178,28 @@ def deliver_tools() -> DeliverTools:
 
 
 @cache
+def taxonomy() -> Taxonomy:
+    chosen = PolicySettings().taxonomy
+    return shipped() if chosen is None else read_compact(chosen, ALIASES)
+
+
+@cache
+def banks() -> SqlBanks:
+    return SqlBanks(database())
+
+
+@cache
+def recall() -> Recall:
+    return Recall(banks(), SqlEarlierPhotos(database()))
+
+
+@cache
 def publish_tools() -> PublishTools:
     return PublishTools(
-        ledger=ledger(), artifacts=artifacts(), judge=PolicyEngine.load(PolicySettings().policy), clock=SystemClock()
+        ledger=ledger(),
+        artifacts=artifacts(),
+        judge=PolicyEngine.load(PolicySettings().policy, taxonomy(), recall()),
+        clock=SystemClock(),
     )
 
 
@@ -257,6 +281,9 @@ _CACHED = [
     accept_tools,
     intake_tools,
     deliver_tools,
+    taxonomy,
+    banks,
+    recall,
     publish_tools,
     vision_tools,
     sweeping,

@@ -10,7 +10,7 @@ import sys
 import typer
 
 from domain.errors import ShelfguardError
-from worker.cli import accounts, analyze, bench, jobs, model, operate, policy, system
+from worker.cli import accounts, analyze, bank, bench, jobs, model, operate, policy, system, taxonomy
 from worker.telemetry import configure_logging
 
 app = typer.Typer(
@@ -35,6 +35,8 @@ app.add_typer(accounts.tenant_app, name="tenant")
 app.add_typer(accounts.token_app, name="token")
 app.add_typer(accounts.webhook_app, name="webhook")
 app.add_typer(policy.policy_app, name="policy")
+app.add_typer(bank.bank_app, name="bank")
+app.add_typer(taxonomy.taxonomy_app, name="taxonomy")
 app.add_typer(model.model_app, name="model")
 app.add_typer(bench.bench_app, name="bench")
 

@@ -25,6 +25,10 @@ MOST_EXPRESSION = 4_000  # characters; a rule that needs more is several rules
 MOST_EVIDENCE = 50  # causes kept of one rule; more tell a reviewer nothing new
 MOST_JOINED = 50  # conditions evaluated together; their bits fit one 64-bit number
 THRESHOLD = "threshold"
+REPEATED = (Kind.NUMBERS, Kind.TEXTS)
+GUARD = "inspected"  # a rule that asks this itself decides what to do about what was not measured
+_NAME = re.compile(r"(?<![\w.])[a-z_]\w*")
+_QUOTED = re.compile(r"'[^'\n]*'|\"[^\"\n]*\"")
 
 _FIELD_TYPES = {
     Kind.TEXT: descriptor_pb2.FieldDescriptorProto.TYPE_STRING,
@@ -32,6 +36,7 @@ _FIELD_TYPES = {
     Kind.COUNT: descriptor_pb2.FieldDescriptorProto.TYPE_INT64,
     Kind.FLAG: descriptor_pb2.FieldDescriptorProto.TYPE_BOOL,
     Kind.NUMBERS: descriptor_pb2.FieldDescriptorProto.TYPE_DOUBLE,
+    Kind.TEXTS: descriptor_pb2.FieldDescriptorProto.TYPE_STRING,
 }
 _CEL_TYPES = {
     Kind.TEXT: cel.Type.STRING,
@@ -39,6 +44,7 @@ _CEL_TYPES = {
     Kind.COUNT: cel.Type.INT,
     Kind.FLAG: cel.Type.BOOL,
     Kind.NUMBERS: cel.Type.List(cel.Type.DOUBLE),
+    Kind.TEXTS: cel.Type.List(cel.Type.STRING),
 }
 _PYTHON_TYPES: dict[Kind, type | tuple[type, ...]] = {
     Kind.TEXT: str,
@@ -46,6 +52,7 @@ _PYTHON_TYPES: dict[Kind, type | tuple[type, ...]] = {
     Kind.COUNT: int,
     Kind.FLAG: bool,
     Kind.NUMBERS: list,
+    Kind.TEXTS: list,
 }
 
 
@@ -56,12 +63,13 @@ class ConditionRefused(Exception):
 class BoundSignals(Mapping[str, Any]):
     """Signals made ready for the rules of one policy, once for all of them. Reads like the plain signals."""
 
-    __slots__ = ("_activation", "_conditions", "_signals", "possible")
+    __slots__ = ("_activation", "_conditions", "_signals", "possible", "unmeasured")
 
     def __init__(self, signals: Signals, conditions: Conditions, together: bool) -> None:
         self._signals = signals
         self._conditions = conditions
         self._activation: Any = None
+        self.unmeasured = frozenset(name for name, value in signals.items() if value is None)
         self.possible = self._possible() if together else -1
 
     def __getitem__(self, name: str) -> Any:
@@ -119,6 +127,7 @@ class Conditions:
             kind: message_factory.GetMessageClass(pool.FindMessageTypeByName(item.type_name))
             for kind, item in self._items.items()
         }
+        self._empty = {name: one.empty() for name, one in self._signals.items() if one.optional}
         self._readers = [(name, self._reader(one)) for name, one in self._signals.items()]
         self._by_type_name = {item.type_name: item for item in self._items.values()}
         self._thresholds = {f"{THRESHOLD}.{name}": float(value) for name, value in thresholds.items()}
@@ -145,19 +154,22 @@ class Conditions:
         # Line ends keep a comment at the end of an expression from swallowing what follows it.
         condition = f"({when or 'true'}\n)"
         together = ", ".join(f"dyn({source}\n)" for source in causes)
-        condition_of_rule = self._condition(self._env.compile(f"{condition} ? [{together}] : []"), len(self._matches))
+        program = self._env.compile(f"{condition} ? [{together}] : []")
+        condition_of_rule = self._condition(program, len(self._matches), self._reads(when, causes))
         # Not `&&`, which would take an error in `when` for a plain no where the causes are empty.
         found = " || ".join(f"size({source}\n) > 0" for source in causes)
         self._matches.append(f"({condition} ? ({found}) : false)")
         self.__dict__.pop("matching", None)
         return condition_of_rule
 
-    def _condition(self, program: Any, place: int) -> Condition:
-        """A rule's condition: a program of its own, and its place among those that are evaluated together."""
+    def _condition(self, program: Any, place: int, reads: frozenset[str]) -> Condition:
+        """A rule's condition: a program of its own, its place among those evaluated together, the signals it names."""
         bit = 1 << place
 
         def causes(signals: Signals) -> Sequence[Evidence]:
             bound = signals if type(signals) is BoundSignals else self.bind(signals, together=False)
+            if bound.unmeasured and GUARD not in reads and (missing := bound.unmeasured & reads):
+                raise RuleFailed(f"{', '.join(sorted(missing))}: not measured for this photo; it has to be sent again")
             if not bound.possible & bit:
                 return []
             groups = _evaluate(program, bound.activation)
@@ -191,7 +203,8 @@ class Conditions:
         try:
             values = dict(self._thresholds)
             for name, read in self._readers:
-                values[name] = read(signals[name])
+                value = signals[name]
+                values[name] = read(self._empty[name] if value is None and name in self._empty else value)
             return self._env.Activation(values)
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise RuleFailed(f"the signals do not fit this version of the rules: {error}") from error
@@ -204,7 +217,7 @@ class Conditions:
         plain: dict[str, Any] = {"kind": item.kind}
         for field in item.fields:
             value = getattr(message, field.name)
-            plain[field.name] = list(value) if field.kind is Kind.NUMBERS else value
+            plain[field.name] = list(value) if field.kind in REPEATED else value
         return plain
 
     def _reader(self, one: Signal) -> Callable[[Any], Any]:
@@ -215,6 +228,11 @@ class Conditions:
         if one.many:
             return lambda items: [message(**item) for item in items]
         return lambda item: message(**item)
+
+    def _reads(self, when: str | None, causes: Sequence[str]) -> frozenset[str]:
+        """Signals that a rule names. A variable of the same name counts too, which errs on the side of a person."""
+        source = _QUOTED.sub("", "\n".join([when or "", *causes]))
+        return frozenset(_NAME.findall(source)) & self._signals.keys()
 
     def _check(self, source: str) -> str:
         """The name of the expression's type."""
@@ -264,7 +282,7 @@ def _message_types(items: Iterable[Item]) -> Any:
     for item in items:
         message = file.message_type.add(name=item.type_name.removeprefix("signal."))
         for number, field in enumerate(item.fields, 1):
-            repeated = field.kind is Kind.NUMBERS
+            repeated = field.kind in REPEATED
             label = descriptor_pb2.FieldDescriptorProto
             message.field.add(
                 name=field.name,

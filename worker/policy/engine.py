@@ -11,11 +11,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from domain.banks import NOTHING_RECALLED, Recalled
 from domain.errors import PolicyInvalid, RuleFailed
 from domain.jobs import ImageJob
 from domain.moderation import Decision, Policy, decide
 from domain.observations import Observation
 from domain.photos import StoredPhoto
+from domain.ports import Memory
+from domain.taxonomy import Taxonomy
 from worker.policy.envelope import InlineTest
 from worker.policy.loading import LoadedPolicy, LoadedRule, load_policy, scene_signals
 from worker.policy.signals import Subject, compute
@@ -40,16 +43,20 @@ class Outcome:
 class PolicyEngine:
     """Judges photos by one policy. Deterministic: the same arguments give the same decision, byte for byte."""
 
-    def __init__(self, loaded: LoadedPolicy) -> None:
+    def __init__(self, loaded: LoadedPolicy, memory: Memory | None = None) -> None:
+        """`memory` is asked about each photo before it is judged; None = nothing is known from before."""
         self._loaded = loaded
+        self._memory = memory
 
     @classmethod
-    def load(cls, path: Path | None = None) -> PolicyEngine:
+    def load(
+        cls, path: Path | None = None, taxonomy: Taxonomy | None = None, memory: Memory | None = None
+    ) -> PolicyEngine:
         """Load, compile and rehearse a policy; None is the shipped starter pack.
 
         Raises PolicyInvalid when a file does not check or a rule fails one of its own inline tests.
         """
-        engine = cls(load_policy(path))
+        engine = cls(load_policy(path, taxonomy), memory)
         if failed := [outcome for outcome in engine.run_tests() if not outcome.passed]:
             raise PolicyInvalid(
                 [
@@ -68,15 +75,26 @@ class PolicyEngine:
     def rules(self) -> tuple[LoadedRule, ...]:
         return self._loaded.rules
 
-    def signals(self, job: ImageJob, photo: StoredPhoto, seen: Observation) -> dict[str, Any]:
+    def signals(
+        self, job: ImageJob, photo: StoredPhoto, seen: Observation, recalled: Recalled = NOTHING_RECALLED
+    ) -> dict[str, Any]:
         """Every signal of the photo as plain JSON values."""
-        return compute(Subject(job, photo, seen, self._loaded.lexicon))
+        return compute(Subject(job, photo, seen, self._loaded.lexicon, recalled))
 
     def decide(self, job: ImageJob, photo: StoredPhoto, seen: Observation, at: datetime) -> Decision:
-        """Judge for each channel of the job. Never raises for a rule that fails: that photo goes to review."""
-        signals = self.signals(job, photo, seen)
+        """Judge for each channel of the job. Never raises for a rule that fails: that photo goes to review.
+
+        Raises Unavailable when what is known from before cannot be looked up.
+        """
+        recalled = self._memory.look_up(job, photo) if self._memory else NOTHING_RECALLED
+        signals = self.signals(job, photo, seen, recalled)
         decision = self.judge(signals, job.tenant, job.channels, at, job.locale)
-        looked = {"photo_sha256": photo.sha256, "seller_sha256": _seller_digest(job), **seen.engine.as_json()}
+        looked = {
+            "banks": recalled.bank_version,
+            "photo_sha256": photo.sha256,
+            "seller_sha256": _seller_digest(job),
+            **seen.engine.as_json(),
+        }
         return dataclasses.replace(decision, receipt=_sorted({**decision.receipt, **looked}))
 
     def judge(
@@ -93,6 +111,7 @@ class PolicyEngine:
             **decision.receipt,
             "tenant": tenant,
             "channels": list(channels),
+            "taxonomy": self._loaded.lexicon.taxonomy.version,
             "words": dict(self._loaded.lexicon.versions),
             "signals": dict(signals),
         }

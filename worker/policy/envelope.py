@@ -54,8 +54,9 @@ class _Strict(BaseModel):
 class Scope(_Strict):
     tenants: list[Annotated[str, Field(min_length=1, max_length=80)]] = ["*"]
     channels: list[str] = [ALL_CHANNELS]
+    categories: list[Annotated[str, Field(pattern=r"^(\*|[a-z]{2}(-\d+)*)$")]] = ["*"]  # subtrees of the taxonomy
 
-    @field_validator("tenants", "channels")
+    @field_validator("tenants", "channels", "categories")
     @classmethod
     def _not_empty(cls, names: list[str]) -> list[str]:
         if not names:
@@ -151,4 +152,5 @@ class VocabularyFile(_Strict):
     """Names of objects by group, and phrases that name something harmless."""
 
     groups: dict[Name, list[str]]
+    subtrees: dict[Name, list[Annotated[str, Field(pattern=r"^[a-z]{2}(-\d+)*$")]]] = {}  # group -> categories
     innocent: list[str] = []

@@ -6,9 +6,10 @@ lies in or below the policy file's own directory. A directory stands for the `po
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,6 +18,7 @@ from pydantic import BaseModel, ValidationError
 
 from domain.errors import PolicyInvalid, RuleFailed
 from domain.moderation import Mode, Policy, Rule, Verdict
+from domain.taxonomy import Taxonomy
 from worker.policy.conditions import ConditionRefused, Conditions
 from worker.policy.envelope import ANY, InlineTest, PolicyFile, RuleEnvelope, VocabularyFile
 from worker.policy.scenes import Scene
@@ -25,6 +27,7 @@ from worker.policy.words.lexicon import Lexicon
 from worker.policy.words.lists import ANY_LANGUAGE, WordList
 from worker.policy.words.vocabulary import Vocabulary
 from worker.policy.yaml_reader import Place, YamlFile, YamlRefused, parse, read_bytes
+from worker.taxonomy.files import shipped
 
 STARTER_PACK = Path(__file__).with_name("packs") / "starter.yaml"
 MOST_RULES = 500
@@ -52,13 +55,15 @@ class LoadedPolicy:
     lexicon: Lexicon
 
 
-def load_policy(path: Path | None = None) -> LoadedPolicy:
+def load_policy(path: Path | None = None, taxonomy: Taxonomy | None = None) -> LoadedPolicy:
     """Read and compile the policy at `path` (a file or a directory; None = the shipped starter pack).
+
+    `taxonomy` is what its categories are checked against and sellers' words are matched to; None = the shipped one.
 
     Raises PolicyInvalid with every problem found.
     """
     start = STARTER_PACK if path is None else path / "policy.yaml" if path.is_dir() else path
-    reader = _Reader(start.resolve().parent)
+    reader = _Reader(start.resolve().parent, taxonomy or shipped())
     reader.policy_file(start.resolve().name, "", 1)
     reader.stop_if_problems()
     loaded = reader.assemble()
@@ -68,18 +73,20 @@ def load_policy(path: Path | None = None) -> LoadedPolicy:
 
 def scene_signals(scene: Scene, lexicon: Lexicon) -> dict[str, Any]:
     """The signals a photo like this would have."""
-    return compute(Subject(scene.job(), scene.photo(), scene.seen(), lexicon))
+    return compute(Subject(scene.job(), scene.photo(), scene.seen(), lexicon, scene.recalled()))
 
 
 @dataclass
 class _Reader:
     root: Path
+    taxonomy: Taxonomy
     problems: list[str] = field(default_factory=list)
     digests: dict[str, str] = field(default_factory=dict)
     policies: dict[str, tuple[PolicyFile, YamlFile]] = field(default_factory=dict)
     thresholds: dict[str, float] = field(default_factory=dict)
     groups: dict[str, list[str]] = field(default_factory=dict)
     innocent: list[str] = field(default_factory=list)
+    subtrees: dict[str, list[str]] = field(default_factory=dict)
     lists: list[WordList] = field(default_factory=list)
     known: list[str] = field(default_factory=list)
     kinds: dict[str, list[str]] = field(default_factory=dict)
@@ -144,6 +151,15 @@ class _Reader:
             for group, terms in read[0].groups.items():
                 groups.setdefault(group, []).extend(terms)
             innocent += read[0].innocent
+            for group, roots in read[0].subtrees.items():
+                self._known_categories(roots, name, read[1].line(("subtrees", group)))
+                self.subtrees.setdefault(group, []).extend(roots)
+
+    def _known_categories(self, ids: Sequence[str], name: str, line: int) -> None:
+        for id in ids:
+            if id not in self.taxonomy and id != "*":
+                why = f"there is no category {id!r} in {self.taxonomy.version}; see `shelfguard taxonomy list --find`."
+                self.problem(name, line, why)
 
     def _terms(self, name: str) -> list[str]:
         """A word list: one term a line, # starts a comment."""
@@ -200,10 +216,15 @@ class _Reader:
     def assemble(self) -> LoadedPolicy:
         conditions = Conditions(registered(), self.thresholds)
         kinds = Vocabulary(self.kinds, self.no_kind)
-        lexicon = Lexicon.of(
+        words = Lexicon.of(
             *(self.groups, self.innocent, self.lists, self.allowed, self._versions(), self.known),
             kinds=kinds,
             brands=self.brands,
+        )
+        lexicon = dataclasses.replace(
+            words,
+            subtrees={group: tuple(roots) for group, roots in self.subtrees.items()},
+            taxonomy=self.taxonomy,
         )
         bare = scene_signals(Scene(caption=""), lexicon)
         rules: list[LoadedRule] = []
@@ -236,8 +257,9 @@ class _Reader:
         index: int,
     ) -> Rule | None:
         line = source.line(("rules", index, "when" if envelope.when else "causes"))
+        self._known_categories(envelope.scope.categories, name, source.line(("rules", index, "scope", "categories")))
         try:
-            condition = conditions.compile(envelope.when, envelope.causes)
+            condition = conditions.compile(_in_categories(envelope), envelope.causes)
             condition(bare)  # a photo on which nothing was seen must not break a rule
         except ConditionRefused as error:
             self.problem(name, line, f"rule {envelope.id}: {error}")
@@ -269,6 +291,18 @@ class _Reader:
     def _digest(self) -> str:
         canonical = json.dumps(self.digests, sort_keys=True).encode()
         return hashlib.sha256(canonical).hexdigest()
+
+
+def _in_categories(envelope: RuleEnvelope) -> str | None:
+    """`when`, and that the category is in the rule's scope. Where the category is unknown such a rule does not match.
+
+    A condition and not a part of `Rule.applies`, so that a receipt's signals alone give the same decision again.
+    """
+    roots = envelope.scope.categories
+    if "*" in roots:
+        return envelope.when
+    inside = " || ".join(f'"{root}" in category.ancestors' for root in roots)
+    return f"({inside}) && ({envelope.when}\n)" if envelope.when else inside
 
 
 def _sentence(place: Place, error: Mapping[str, Any], shape: type[BaseModel]) -> str:

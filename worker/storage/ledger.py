@@ -20,6 +20,7 @@ from domain.photos import StoredPhoto
 from domain.ports import Accepted, Lease, LeasedJob
 from worker.storage import outbox
 from worker.storage.database import Database
+from worker.storage.earlier import remember
 from worker.storage.jobs import job_to_json, leased_from_row
 from worker.storage.publishing import SqlProductUpdate
 from worker.storage.tables import jobs, observations, products, tenants
@@ -115,7 +116,8 @@ class SqlLedger:
 
     def ready(self, lease: Lease, photo: StoredPhoto) -> None:
         with self.database.transaction() as connection:
-            settle(connection, lease, state=JobState.READY, photo=photo.as_json())
+            row = settle(connection, lease, state=JobState.READY, photo=photo.as_json())
+            remember(connection, lease.job_id, row["tenant"], photo)
 
     def observed(self, lease: Lease, seen: Observation, plan_digest: str) -> None:
         with self.database.transaction() as connection:

@@ -21,7 +21,7 @@ from sqlalchemy import (
     func,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB, UUID
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
 
 # Names by pattern, so that migrations can name what they drop.
 metadata = MetaData(
@@ -261,6 +261,70 @@ Index(
     deliveries.c.endpoint_id,
     deliveries.c.next_at,
     postgresql_where=deliveries.c.state == "pending",
+)
+
+hash_banks = Table(
+    "hash_banks",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("tenant", Text, ForeignKey("tenants.id")),  # NULL = for every tenant
+    Column("kind", Text, nullable=False),
+    Column("threshold", SmallInteger, nullable=False),
+    Column("note", Text, nullable=False),
+    Column("enabled", Boolean, nullable=False, server_default=text("true")),
+    Column("set_aside", Text),  # why; an operator releases it
+    _created(),
+    CheckConstraint("kind IN ('block','allow')", name="kind"),
+    CheckConstraint("threshold BETWEEN 0 AND 63", name="threshold"),
+)
+
+bank_entries = Table(
+    "bank_entries",
+    metadata,
+    _id(),
+    Column("bank", Text, ForeignKey("hash_banks.name"), nullable=False),
+    Column("pdq", Text, nullable=False),
+    Column("threshold", SmallInteger),  # NULL = the bank's
+    Column("note", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("added_by", Text, nullable=False),
+    _created(),
+    Column("enabled", Boolean, nullable=False, server_default=text("true")),
+    Column("revoked_at", DateTime(timezone=True)),
+    Column("revoked_by", Text),
+    Column("set_aside", Text),
+    UniqueConstraint("bank", "pdq"),
+    CheckConstraint("pdq ~ '^[0-9a-f]{64}$'", name="pdq"),
+    CheckConstraint("threshold BETWEEN 0 AND 63", name="threshold"),
+)
+
+# One row that every change of a bank counts up, so that a worker sees at one glance whether it has to read anew.
+bank_version = Table(
+    "bank_version",
+    metadata,
+    Column("single", Boolean, primary_key=True, server_default=text("true")),
+    Column("version", BigInteger, nullable=False),
+    CheckConstraint("single", name="single"),
+)
+
+bank_matches = Table(
+    "bank_matches",
+    metadata,
+    Column("entry_id", UUID(as_uuid=False), ForeignKey("bank_entries.id"), primary_key=True),
+    Column("hour", DateTime(timezone=True), primary_key=True),
+    Column("matches", Integer, nullable=False),
+)
+
+# What photos look like, to find those that look alike. `chunks` holds the hash's sixteen pieces of 16 bits, each with
+# its place and the tenant: hashes that differ in 15 bits at most share one, by the pigeonhole principle.
+photo_hashes = Table(
+    "photo_hashes",
+    metadata,
+    Column("job_id", UUID(as_uuid=False), ForeignKey("jobs.id"), primary_key=True),
+    Column("tenant", Text, nullable=False),
+    Column("pdq", Text, nullable=False),
+    Column("chunks", ARRAY(BigInteger), nullable=False),
+    Index("ix_photo_hashes_chunks", "chunks", postgresql_using="gin"),
 )
 
 dead_letters = Table(

@@ -26,7 +26,7 @@ from worker.policy.words.lexicon import Lexicon
 LEXICON = Lexicon.of(
     {"weapons": ["knife", "gun"], "toys": ["toy gun"]}, ["fork and knife"], {"counterfeit": ["replica"]}, ["no replica"]
 )
-PYTHON = {Kind.TEXT: str, Kind.NUMBER: float, Kind.COUNT: int, Kind.FLAG: bool, Kind.NUMBERS: list}
+PYTHON = {Kind.TEXT: str, Kind.NUMBER: float, Kind.COUNT: int, Kind.FLAG: bool, Kind.NUMBERS: list, Kind.TEXTS: list}
 
 
 def signals(seen: Observation | None = None, **job: Any) -> dict[str, Any]:

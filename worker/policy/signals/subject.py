@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+from domain.banks import NOTHING_RECALLED, Recalled
 from domain.jobs import ImageJob
 from domain.moderation import language_of
 from domain.observations import Observation, TextAnswer
 from domain.photos import StoredPhoto
+from domain.taxonomy import Taxonomy
 from worker.policy.words.lexicon import Lexicon
 from worker.policy.words.phones import region_of
 
@@ -24,6 +26,11 @@ class Subject:
     photo: StoredPhoto
     seen: Observation
     lexicon: Lexicon
+    recalled: Recalled = NOTHING_RECALLED
+
+    @property
+    def taxonomy(self) -> Taxonomy:
+        return self.lexicon.taxonomy
 
     @cached_property
     def area(self) -> float:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 from domain.observations import Quad, TextLine
+from worker.policy.signals.inspected import is_retail, quad_of
 from worker.policy.signals.registry import SHARE, Field, Item, Kind, signal
 from worker.policy.signals.subject import MOST_CHARACTERS, MOST_ITEMS, Subject
 from worker.policy.words.contacts import find_contacts
@@ -14,7 +15,7 @@ from worker.policy.words.normalise import squeeze
 Place = tuple[str, list[float]]  # a text and its corners; none where they are unknown
 
 _QUAD = Field("quad", Kind.NUMBERS, "px", "corners x, y clockwise from the text's top left; empty where unknown")
-_READER = Field("reader", Kind.TEXT, "", "who read it: florence, rapidocr, or both joined by +")
+_READER = Field("reader", Kind.TEXT, "", "who read it: florence, rapidocr, both joined by +, or barcode")
 _FIELD = Field("field", Kind.TEXT, "", "the seller's field: title, description, category, condition, attributes.<name>")
 _TERM = (
     Field("term", Kind.TEXT, "", "the listed term"),
@@ -73,8 +74,9 @@ def text_terms(subject: Subject) -> list[dict[str, Any]]:
 
 @signal(CONTACT, many=True, cost=90)
 def contacts(subject: Subject) -> list[dict[str, Any]]:
-    """Telephone numbers, web and e-mail addresses and social names in the picture."""
-    return contacts_read(_written_in_picture(subject), subject.seen.text_reader, subject)
+    """Telephone numbers, web and e-mail addresses and social names in the picture, QR codes included."""
+    read = contacts_read(_written_in_picture(subject), subject.seen.text_reader, subject)
+    return [*read, *contacts_read(_encoded_in_picture(subject), "barcode", subject)][:MOST_ITEMS]
 
 
 @signal(SELLER, cost=2)
@@ -141,6 +143,14 @@ def _written_in_picture(subject: Subject) -> Iterator[Place]:
     if not subject.seen.lines and subject.seen.text:
         yield subject.seen.text[:MOST_CHARACTERS], []
     yield from places_of(subject.seen.lines)
+
+
+def _encoded_in_picture(subject: Subject) -> Iterator[Place]:
+    """What codes other than article numbers say."""
+    found = subject.photo.inspection
+    for code in found.barcodes if found else ():
+        if not is_retail(code):
+            yield code.text, quad_of(code, subject)
 
 
 def _terms(written: str, subject: Subject, languages: Collection[str] | None = None) -> Iterator[dict[str, Any]]:
