@@ -6,8 +6,8 @@ engine that can answer "which causes?" can stand behind it. A decision keeps its
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -59,6 +59,7 @@ class Rule:
     mode: Mode = Mode.LIVE
     effective_from: datetime | None = None
     effective_to: datetime | None = None
+    max_daily_rejections: int | None = None  # of one tenant's photos; beyond it a person looks instead
 
     def applies(self, tenant: str, channel: str, at: datetime) -> bool:
         """In scope and in force. The end of the period is exclusive."""
@@ -136,6 +137,14 @@ class Decision:
             "receipt": dict(self.receipt),
         }
 
+    def same_effect(self, other: Decision) -> bool:
+        """Whether sellers, shops and reviewers would be told the same; versions and shadow rules are not told."""
+        return self._told() == other._told()
+
+    def _told(self) -> object:
+        findings = [finding.as_json() | {"rule_version": 0} for finding in self.findings if not finding.shadow]
+        return dict(self.channels), sorted(findings, key=lambda item: (item["channel"], item["rule"]))
+
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Decision:
         return cls(
@@ -145,8 +154,18 @@ class Decision:
         )
 
 
-def decide(policy: Policy, signals: Signals, tenant: str, channels: Sequence[str], at: datetime) -> Decision:
-    """Judge one photo for each channel. Never raises: a rule that fails sends the photo to review."""
+def decide(
+    policy: Policy,
+    signals: Signals,
+    tenant: str,
+    channels: Sequence[str],
+    at: datetime,
+    spent: Collection[str] = (),
+) -> Decision:
+    """Judge one photo for each channel. Never raises: a rule that fails sends the photo to review.
+
+    `spent` are rules whose cap for the day is used up: what they would reject goes to review.
+    """
     causes: dict[str, Sequence[Evidence] | str] = {}
     findings: list[Finding] = []
     rules = sorted(policy.rules, key=lambda rule: rule.id)
@@ -157,7 +176,7 @@ def decide(policy: Policy, signals: Signals, tenant: str, channels: Sequence[str
             if rule.id not in causes:
                 causes[rule.id] = _causes(rule, signals)
             if finding := _finding(rule, channel, causes[rule.id]):
-                findings.append(finding)
+                findings.append(_softened(finding) if rule.id in spent else finding)
     live = [finding for finding in findings if not finding.shadow]
     return Decision(
         channels={
@@ -174,6 +193,10 @@ def _causes(rule: Rule, signals: Signals) -> Sequence[Evidence] | str:
         return rule.condition(signals)
     except Exception as error:
         return f"{type(error).__name__}: {error}"
+
+
+def _softened(finding: Finding) -> Finding:
+    return replace(finding, action=Verdict.REVIEW) if finding.action is Verdict.REJECT else finding
 
 
 def _finding(rule: Rule, channel: str, causes: Sequence[Evidence] | str) -> Finding | None:

@@ -104,7 +104,12 @@ class PolicySettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="SHELFGUARD_", extra="ignore")
 
-    policy: Path | None = Field(None, description="policy file or directory; None = the shipped starter pack")
+    policy: Path | None = Field(
+        None, description="what judges while nothing is published: a policy file or directory; None = the starter pack"
+    )
+    redecide_per_second: Annotated[float, Field(gt=0, le=1000)] = Field(
+        20.0, description="photos judged again in a second, in the whole system; new photos share the processors"
+    )
 
 
 class ApiSettings(BaseSettings):

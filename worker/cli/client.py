@@ -64,6 +64,11 @@ class ApiClient:
         """Any other call, once: what makes something new must not be sent twice."""
         return self._call(lambda: self._http.request(method, path, json=body, params=query), tries=1).json()
 
+    def read(self, path: str, **query: str | None) -> dict[str, Any]:
+        """Any other page of JSON; a query of None is left out."""
+        wanted = {name: value for name, value in query.items() if value is not None}
+        return self._json(lambda: self._http.get(path, params=wanted))
+
     def wait(self, job_id: str, seconds: float) -> dict[str, Any]:
         """Poll until the job has ended. Raises Unavailable after `seconds`."""
         until = time.monotonic() + seconds

@@ -10,7 +10,7 @@ import sys
 import typer
 
 from domain.errors import ShelfguardError
-from worker.cli import accounts, analyze, bench, jobs, model, operate, policy, system
+from worker.cli import accounts, analyze, bench, explain, jobs, model, operate, policy, system
 from worker.telemetry import configure_logging
 
 app = typer.Typer(
@@ -22,6 +22,7 @@ app = typer.Typer(
 app.command("analyze")(analyze.analyze)
 app.command("submit")(jobs.submit)
 app.command("job")(jobs.job)
+app.command("explain")(explain.explain)
 app.command("up")(system.up)
 app.command("down")(system.down)
 app.command("demo")(system.demo)
