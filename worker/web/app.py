@@ -16,7 +16,7 @@ from worker.web.tools import WebTools
 def create_app(tools: WebTools) -> FastAPI:
     """Routes below /v1 (bearer tokens), /healthz, /readyz, /metrics, /docs and /openapi.json."""
     readiness = health.Readiness(tools.probes)
-    metrics = health.Metrics(tools.backlog)
+    metrics = health.Metrics(tools.backlog, tools.policies.alarms.recent)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

@@ -152,7 +152,8 @@ class World:
         self.policies = MemoryPolicies()
         # Requests to judge again, alarms and stored decisions are SQL alone: tests/integration/test_policies.py.
         no_sql: Any = SimpleNamespace()
-        self.desk = PolicyDesk(self.policies, shipped_policy, no_sql, no_sql, no_sql)
+        alarms: Any = SimpleNamespace(recent=lambda: {"cap_reached": 2}, list=lambda tenant: [])
+        self.desk = PolicyDesk(self.policies, shipped_policy, no_sql, alarms, no_sql)
 
     def put_upload(self, tenant: str, data: bytes) -> str:
         key = f"{tenant}/uploads/{len(self.uploads)}"
