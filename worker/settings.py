@@ -107,7 +107,7 @@ class PolicySettings(BaseSettings):
     policy: Path | None = Field(
         None, description="what judges while nothing is published: a policy file or directory; None = the starter pack"
     )
-    redecide_per_second: Annotated[float, Field(gt=0, le=1000)] = Field(
+    redecide_per_second: Annotated[float, Field(ge=1, le=1000)] = Field(
         20.0, description="photos judged again in a second, in the whole system; new photos share the processors"
     )
 

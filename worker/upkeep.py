@@ -1,4 +1,4 @@
-"""What policies need while photos come in: judging again what was asked for, noticing that a rule's date has passed.
+"""What policies need while photos come in: judging again, noticing that a rule's date has passed or its rate changed.
 
 Runs in every publish worker, one at a time in the whole system. All state is in SQL, so that a killed process is taken
 over by the next where it had arrived.
@@ -10,13 +10,14 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from domain.errors import Unavailable
-from domain.moderation import Mode, Rule
-from domain.policies import scope_of
+from domain.moderation import ALL_CHANNELS, Mode, Rule
+from domain.policies import Alarm, scope_of
 from worker.policy.live import InForce, LivePolicies
 from worker.redeciding import Outcome, RedecideTools, redecide
+from worker.storage.match_rates import SETTLED, MatchRates, Watched
 from worker.storage.redecisions import Redecision, SqlRedecisions
 from worker.telemetry import log
 
@@ -35,7 +36,10 @@ class Upkeep:
     tools: RedecideTools
     per_second: float
     kept_since: Callable[[str], datetime | None]
+    rates: MatchRates
+    sound: Callable[[Alarm], None]
     _noticed: set[str] = field(default_factory=set)
+    _counted: list[datetime] = field(default_factory=list)  # the end of the last hour that was counted
 
     def run(self, stop: threading.Event, every: float = EVERY_SECONDS) -> None:
         """Do what is due each `every` seconds until told to stop; an outage is logged and made up for after."""
@@ -60,6 +64,7 @@ class Upkeep:
                 return False
             in_force = self.live.in_force()
             self._notice_dates(in_force, self.tools.clock.now())
+            self._watch_rates(in_force, self.tools.clock.now())
             if request := self.redecisions.next():
                 self._judge_again(request, max(1, round(self.per_second * seconds)))
             return True
@@ -84,6 +89,19 @@ class Upkeep:
         if self.redecisions.boundary_passed(key, scope, moment):
             log.info("rule_date_passed", rule=rule.id, tenant=one.tenant, moment=moment.isoformat())
 
+    def _watch_rates(self, in_force: list[InForce], now: datetime) -> None:
+        """Once an hour has ended: count it, and sound an alarm for rules that match unlike themselves."""
+        if self._counted and now < max(self._counted) + timedelta(hours=1) + SETTLED:
+            return
+        until = self.rates.count(now)
+        if until is None:
+            self._counted[:] = [_hour(now - SETTLED)]
+            return
+        self._counted[:] = [until]
+        for alarm in self.rates.unlike_themselves(_watched(in_force), until):
+            log.error("rule_match_rate", rule=alarm.rule, tenant=alarm.tenant, **alarm.data)
+            self.sound(alarm)
+
     def _judge_again(self, request: Redecision, most: int) -> None:
         found = self.redecisions.page(request, most)
         counts: Counter[str] = Counter(failed=found.unreadable)
@@ -107,6 +125,19 @@ class Upkeep:
         )
         if cursor is None:
             log.info("redecision_finished", id=request.id, judged=request.judged + len(found.photos))
+
+
+def _watched(in_force: list[InForce]) -> Iterator[Watched]:
+    own = {one.tenant for one in in_force}
+    for one in in_force:
+        for rule in one.engine.policy.rules:
+            if rule.mode is not Mode.DRAFT:
+                channels = None if ALL_CHANNELS in rule.channels else rule.channels
+                yield Watched(rule.id, rule.version, one.tenant, channels, own if one.tenant is None else set())
+
+
+def _hour(moment: datetime) -> datetime:
+    return moment.replace(minute=0, second=0, microsecond=0)
 
 
 def _dates(one: InForce) -> Iterator[tuple[Rule, datetime]]:

@@ -43,6 +43,7 @@ from worker.storage.dead_letters import DeadLetters
 from worker.storage.decided import StoredDecisions
 from worker.storage.deliveries import Deliveries
 from worker.storage.ledger import LedgerLimits, SqlLedger
+from worker.storage.match_rates import MatchRates
 from worker.storage.observation_cache import NoObservationCache, SqlObservationCache
 from worker.storage.policies import SqlPolicies
 from worker.storage.reads import Reads
@@ -231,6 +232,8 @@ def upkeep() -> Upkeep:
         tools=RedecideTools(redecisions(), artifacts(), live_policies(), SystemClock()),
         per_second=PolicySettings().redecide_per_second,
         kept_since=policies().kept_since,
+        rates=MatchRates(database()),
+        sound=alarms().sound,
     )
 
 

@@ -168,11 +168,23 @@ def _guard_rails() -> None:
         sa.Column("subject", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("tenant", "rule", "day", "subject", name=op.f("pk_rule_rejections")),
     )
+    op.create_table(
+        "match_hours",
+        sa.Column("hour", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("tenant", sa.Text(), nullable=False),
+        sa.Column("channel", sa.Text(), nullable=False),
+        sa.Column("rule", sa.Text(), nullable=False),
+        sa.Column("rule_version", sa.Integer(), nullable=False),
+        sa.Column("photos", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("hour", "tenant", "channel", "rule", "rule_version", name=op.f("pk_match_hours")),
+    )
 
 
 def downgrade() -> None:
     op.drop_index("ix_decisions_newest", table_name="decisions")
-    for table in ("rule_rejections", "policy_alarms", "policy_redecisions", "policy_publications", "policy_proposals"):
+    for table in ("match_hours", "rule_rejections", "policy_alarms", "policy_redecisions"):
         op.drop_table(table)
+    op.drop_table("policy_publications")
+    op.drop_table("policy_proposals")
     op.drop_table("policy_versions")
     op.execute("DROP FUNCTION policy_history_stays()")

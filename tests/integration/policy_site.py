@@ -37,6 +37,7 @@ from worker.storage.alarms import Alarms
 from worker.storage.caps import SqlDailyCaps
 from worker.storage.database import Database
 from worker.storage.decided import StoredDecisions
+from worker.storage.match_rates import MatchRates
 from worker.storage.policies import SqlPolicies
 from worker.storage.reads import Reads
 from worker.storage.redecisions import SqlRedecisions
@@ -90,7 +91,8 @@ class Site:
 
     def upkeep(self, per_second: float = 1000.0) -> Upkeep:
         tools = RedecideTools(self.redecisions, self.artifacts, self.live, self.clock)
-        return Upkeep(self.redecisions, self.live, tools, per_second, self.store.kept_since)
+        rates = MatchRates(self.database)
+        return Upkeep(self.redecisions, self.live, tools, per_second, self.store.kept_since, rates, self.alarms.sound)
 
     def judged(self, objects: tuple[tuple[str, float], ...] = (("sneaker", 0.9),), **of_job: Any) -> str:
         """Take one new photo all the way, by what is live; returns the job's id."""

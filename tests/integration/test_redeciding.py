@@ -122,6 +122,17 @@ def test_an_outage_midway_is_made_up_for(site: Site) -> None:
     assert count(site, record_revisions) == 6
 
 
+def test_what_was_asked_for_last_comes_first(site: Site) -> None:
+    ours, theirs = site.judged(), site.judged(tenant="other")
+    site.publish_alone(a_rule())
+    site.ask("Ada", "policy", "redecide", "tenant=other")
+    site.ask("Ada", "policy", "redecide", "tenant=acme")
+    site.upkeep().tick()
+    assert (site.decision(ours)["verdict"], site.decision(theirs)["verdict"]) == ("reject", "review")
+    keep_up(site)
+    assert site.decision(theirs)["verdict"] == "reject"
+
+
 def test_one_process_at_a_time(site: Site) -> None:
     with site.redecisions.alone() as mine:
         assert mine

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import typer
 from rich.console import Console
@@ -59,7 +60,7 @@ def _load(name: str, tenant: str | None) -> LoadedPolicy:
     if Path(name).exists():
         return load_policy(Path(name))
     with ApiClient.find() as client:
-        found = client.read(f"/v1/policies/versions/{name.removeprefix('#')}", tenant=tenant)
+        found = client.read(f"/v1/policies/versions/{quote(name.removeprefix('#'), safe='')}", tenant=tenant)
     return load_bundle(Bundle(found["entry"], found["files"]))
 
 

@@ -131,11 +131,11 @@ class SqlRedecisions:
             yield bool(connection.execute(select(func.pg_try_advisory_xact_lock(_REDECIDE_LOCK))).scalar_one())
 
     def next(self) -> Redecision | None:
-        """The oldest request that is open and due."""
+        """The newest request that is open and due: what was asked for last must not wait for hours of older work."""
         query = (
             select(policy_redecisions)
             .where(policy_redecisions.c.finished_at.is_(None), policy_redecisions.c.not_before <= func.now())
-            .order_by(policy_redecisions.c.id)
+            .order_by(policy_redecisions.c.id.desc())
             .limit(1)
         )
         with self.database.transaction() as connection:

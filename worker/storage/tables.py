@@ -380,3 +380,15 @@ rule_rejections = Table(
     Column("day", Date, primary_key=True),
     Column("subject", Text, primary_key=True),
 )
+
+# In how many photos each rule matched, by hour; a rule of "" counts all photos that were judged.
+match_hours = Table(
+    "match_hours",
+    metadata,
+    Column("hour", DateTime(timezone=True), primary_key=True),
+    Column("tenant", Text, primary_key=True),
+    Column("channel", Text, primary_key=True),
+    Column("rule", Text, primary_key=True),
+    Column("rule_version", Integer, primary_key=True, autoincrement=False),
+    Column("photos", BigInteger, nullable=False),
+)
