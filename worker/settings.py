@@ -147,5 +147,7 @@ class ClientSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="SHELFGUARD_", extra="ignore")
 
     api_url: str | None = Field(None, description="base address of a Shelfguard API, e.g. https://shelfguard.example")
-    api_token: SecretStr | None = Field(None, description="bearer token for that API")
+    api_token: SecretStr | None = Field(
+        None, description="bearer token for that API; without an address: for the local system"
+    )
     state_dir: Path = Field(Path(".shelfguard"), description="where the local system keeps its state")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
@@ -103,6 +104,30 @@ class TestPublishing:
                 connection.execute(text(statement))
 
 
+def test_the_readmes_page_on_changing_a_rule_runs(site: Site) -> None:
+    job_id = site.judged()
+    first = site.decision(job_id)["id"]
+    site.write(a_rule())
+    page = (
+        (Path(__file__).parents[2] / "README.md")
+        .read_text()
+        .split("\n## Change a rule\n", 1)[1]
+        .split("```bash\n", 1)[1]
+        .split("```")[0]
+    )
+    verdicts = []
+    for line in page.splitlines():
+        words = shlex.split(line, comments=True)
+        who = "Bea" if words[0] == "SHELFGUARD_API_TOKEN=$BEA" else "Ada"
+        named = {"my-rules": str(site.folder), "$DECISION": first}
+        result = site.run(who, *(named.get(word, word) for word in words[words.index("shelfguard") + 1 :]))
+        assert result.exit_code == 0, (line, result.output, result.exception)
+        site.upkeep().tick()
+        verdicts.append(site.decision(job_id)["verdict"])
+    assert verdicts == ["review"] * 3 + ["reject"] * 5, "approved with the fourth line, and judged again then"
+    assert site.decision(site.judged(product_id="next"))["verdict"] == "review", "rolled back"
+
+
 class TestComparing:
     def test_field_by_field_and_word_by_word(self, site: Site) -> None:
         lists = "wordlists: {bad: bad.txt}\n"
@@ -137,6 +162,27 @@ class TestComparing:
         assert "+ rule new" in shown
         assert "- rule gone" in shown
         assert "three" in shown
+
+    def test_a_tenants_first_policy_is_compared_with_what_judged_it_before(self, site: Site) -> None:
+        site.publish_alone(a_rule())
+        path = str(site.write(a_rule(severity="6")))
+        site.ask("Lea", "policy", "publish", path, "--alone", "--reason", WHY)
+        (changed,) = site.ask("Lea", "policy", "diff")["rules_changed"]
+        assert changed["fields"] == {"severity": {"from": 4, "to": 6}}
+
+    @pytest.mark.parametrize(
+        ("argv", "next_step"),
+        [
+            (("policy", "diff", "no-such-file.yaml"), "policy list --versions"),
+            (("policy", "approve", "99"), "policy list --versions"),
+            (("policy", "rollback", "--tenant", "acme"), "nothing to roll back"),
+            (("explain", "0123456789ab"), "shelfguard job"),
+        ],
+    )
+    def test_what_is_not_there_says_where_to_look(self, site: Site, argv: tuple[str, ...], next_step: str) -> None:
+        result = site.run("Ada", *argv)
+        assert result.exit_code == 1
+        assert next_step in str(result.exception)
 
     def test_the_same_policy_is_the_same(self, site: Site) -> None:
         path = site.write(a_rule(action="review"))

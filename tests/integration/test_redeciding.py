@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,6 +17,7 @@ from domain.jobs import JobState
 from tests.factories import a_job
 from tests.integration.policy_site import Site, a_site
 from tests.integration.storage import accepted
+from tests.integration.whole import until
 from tests.worker.policy.conftest import a_rule
 from worker.storage.database import Database
 from worker.storage.reads import Reads
@@ -107,6 +110,26 @@ def test_a_killed_process_is_taken_over_where_it_had_arrived_newest_first(site: 
     done = keep_up(site, per_second=2)
     assert {site.decision(job)["verdict"] for job in jobs} == {"reject"}
     assert (done["judged"], done["changed"]) == (5, 5)
+
+
+def test_killed_in_the_middle_of_writing_again_and_again(site: Site) -> None:
+    jobs = [site.judged(product_id=f"p-{number}") for number in range(8)]
+    site.publish_alone(a_rule(), redecide="all")
+    url = site.database.engine.url.render_as_string(hide_password=False)
+    for lines in (1, 3, 2):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tests.integration.upkeep_process", url], stdout=subprocess.PIPE, text=True
+        )
+        assert process.stdout is not None
+        for _ in range(lines):
+            assert process.stdout.readline().startswith("writing ")
+        process.kill()
+        process.communicate()
+    until(site.upkeep().tick)  # the server ends a killed process's transaction, and with it the lock, by itself
+    keep_up(site)
+    assert {site.decision(job)["verdict"] for job in jobs} == {"reject"}
+    assert {site.record(f"p-{number}")["revision"] for number in range(8)} == {2}, "each changed once"
+    assert (count(site, decisions), count(site, outbox), count(site, record_revisions)) == (16, 16, 16)
 
 
 def test_an_outage_midway_is_made_up_for(site: Site) -> None:

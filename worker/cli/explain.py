@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
 
-from worker.cli.client import ApiClient
+from worker.cli.client import ApiClient, pointing_to
 
 _STYLES = {"approve": "green", "review": "yellow", "reject": "red"}
 _MOST_SHOWN = 400  # characters of one value on a screen; --json has all
@@ -34,7 +34,7 @@ def explain(
     Exit 1 when judging it again gives another decision, or is not possible. A statement of reasons is always JSON.
     """
     name = quote(decision, safe="")
-    with ApiClient.find() as client:
+    with ApiClient.find() as client, pointing_to("`shelfguard job JOB --json` and the webhooks name decisions."):
         if statement:
             stated = client.read(f"/v1/decisions/{name}/statement", channel=channel)
             typer.echo(json.dumps(stated, ensure_ascii=False, indent=None if as_json else 2))

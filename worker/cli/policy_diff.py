@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from domain.policies import SHIPPED, Bundle, short
-from worker.cli.client import ApiClient
+from worker.cli.client import ApiClient, pointing_to
 from worker.cli.publishing import AsJson, ForTenant
 from worker.policy.differences import differences, is_same
 from worker.policy.loading import LoadedPolicy, load_bundle, load_policy
@@ -51,15 +51,26 @@ def _names(one: str | None, other: str | None, tenant: str | None) -> tuple[str,
         return (one, other) if other is not None else ("live", one)
     with ApiClient.find() as client:
         overview = client.read("/v1/policies", tenant=tenant)
-    changes = [change["version"] or SHIPPED for change in overview["publications"] if change["tenant"] == tenant]
-    return [*changes, SHIPPED][1] if changes else SHIPPED, changes[0] if changes else SHIPPED
+    return _last_change([one for one in overview["publications"] if tenant in (None, one["tenant"])], overview)
+
+
+def _last_change(changes: list[dict[str, Any]], overview: Mapping[str, Any]) -> tuple[str, str]:
+    """What the newest publication put in the place of what; a tenant without one is judged as everybody."""
+    if not changes:
+        return SHIPPED, SHIPPED
+    newest, *older = changes
+    everybodys = next((one["version"] for one in overview["live"] if one["tenant"] is None), None) or SHIPPED
+    nothing = SHIPPED if newest["tenant"] is None else everybodys
+    before = next((one["version"] for one in older if one["tenant"] == newest["tenant"]), None)
+    return before or nothing, newest["version"] or nothing
 
 
 def _load(name: str, tenant: str | None) -> LoadedPolicy:
     """Raises PolicyInvalid, NotFound through the API."""
     if Path(name).exists():
         return load_policy(Path(name))
-    with ApiClient.find() as client:
+    where = "It is no file here either; versions: `shelfguard policy list --versions`."
+    with ApiClient.find() as client, pointing_to(where):
         found = client.read(f"/v1/policies/versions/{quote(name.removeprefix('#'), safe='')}", tenant=tenant)
     return load_bundle(Bundle(found["entry"], found["files"]))
 

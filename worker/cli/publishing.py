@@ -18,7 +18,7 @@ from rich.table import Column, Table
 
 from domain.errors import PolicyInvalid
 from domain.policies import short
-from worker.cli.client import ApiClient
+from worker.cli.client import ApiClient, pointing_to
 from worker.policy.engine import PolicyEngine
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
@@ -29,6 +29,7 @@ Redecide = Annotated[
     str | None,
     typer.Option(help='Judge current photos again afterwards: "all", "tenant=NAME" or "rule=ID".', show_default=False),
 ]
+_TENANTS = "Those there are: `shelfguard tenant list`."
 
 
 def publish(
@@ -75,7 +76,7 @@ def approve(
     as_json: AsJson = False,
 ) -> None:
     """Put a proposal of somebody else live. Look at `shelfguard policy diff` with its version first."""
-    with ApiClient.find() as client:
+    with ApiClient.find() as client, pointing_to("Those that wait: `shelfguard policy list --versions`."):
         answer = client.ask("POST", f"/v1/policies/proposals/{proposal}/approve")
     _tell(answer, as_json)
 
@@ -94,7 +95,7 @@ def rollback(
 ) -> None:
     """Put back, at once, what was live before. One person is enough: it was approved when it was published."""
     wanted = {"to": version, "tenant": tenant, "reason": reason, "redecide": redecide}
-    with ApiClient.find() as client:
+    with ApiClient.find() as client, pointing_to(_TENANTS):
         given = {name: value for name, value in wanted.items() if value is not None}
         answer = client.ask("POST", "/v1/policies/rollback", given)
     _tell(answer, as_json)
