@@ -69,5 +69,5 @@ def test_another_system_needs_a_token_of_its_own(api: str, monkeypatch: pytest.M
 def test_a_name_that_is_not_known_says_where_to_find_one() -> None:
     with pytest.raises(InputRejected, match=r"no token 'x'\. Look there\."), pointing_to("Look there."):
         raise InputRejected("no_such_token", "There is no token 'x'.")
-    with pytest.raises(InputRejected, match="^bad_role: Send another.$"), pointing_to("Look there."):
+    with pytest.raises(InputRejected, match=r"^bad_role: Send another\.$"), pointing_to("Look there."):
         raise InputRejected("bad_role", "Send another.")
