@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from domain.errors import Unavailable
 from domain.moderation import ALL_CHANNELS, Mode, Rule
 from domain.policies import Alarm, scope_of
-from worker.policy.live import InForce, LivePolicies
+from worker.policy.live import PUBLISHED_POLICY, InForce, LivePolicies
 from worker.redeciding import Outcome, RedecideTools, redecide
 from worker.storage.match_rates import SETTLED, MatchRates, Watched
 from worker.storage.redecisions import Redecision, SqlRedecisions
@@ -85,8 +85,9 @@ class Upkeep:
         key = f"{one.tenant or '*'}/{one.engine.policy.version}/{rule.id}/{moment.isoformat()}"
         if key in self._noticed:
             return
+        asked = self.redecisions.boundary_passed(key, scope, moment)
         self._noticed.add(key)
-        if self.redecisions.boundary_passed(key, scope, moment):
+        if asked:
             log.info("rule_date_passed", rule=rule.id, tenant=one.tenant, moment=moment.isoformat())
 
     def _watch_rates(self, in_force: list[InForce], now: datetime) -> None:
@@ -109,9 +110,12 @@ class Upkeep:
         for photo in found.photos:
             try:
                 counts[redecide(photo, self.tools).value] += 1
-            except Unavailable:
-                # Nothing is kept of this round: what changed is committed, and judging it once more changes nothing.
-                raise
+            except Unavailable as why:
+                # An outage ends the round, of which nothing is kept: what changed is committed, and judging it once
+                # more changes nothing. One tenant's policy that does not load must not hold up the others.
+                if why.what != PUBLISHED_POLICY:
+                    raise
+                counts["failed"] += 1
             except Exception:
                 log.exception("redecide_failed", job=photo.job_id, decision=photo.decision_id)
                 counts["failed"] += 1

@@ -14,8 +14,9 @@ from sqlalchemy import func, select, text
 
 from domain.errors import Unavailable
 from domain.jobs import JobState
+from domain.policies import Bundle, Draft, Person
 from tests.factories import a_job
-from tests.integration.policy_site import Site, a_site
+from tests.integration.policy_site import WHY, Site, a_policy, a_site
 from tests.integration.storage import accepted
 from tests.integration.whole import until
 from tests.worker.policy.conftest import a_rule
@@ -143,6 +144,19 @@ def test_an_outage_midway_is_made_up_for(site: Site) -> None:
     keep_up(site)
     assert {site.decision(job)["verdict"] for job in jobs} == {"reject"}
     assert count(site, record_revisions) == 6
+
+
+def test_a_tenants_policy_that_does_not_load_holds_up_nobody_else(site: Site) -> None:
+    ours, theirs = site.judged(), site.judged(tenant="other")
+    broken = Bundle("policy.yaml", {"policy.yaml": a_policy(a_rule(causes="no_such_signal"))})
+    site.store.keep(broken, "test")
+    site.store.publish_alone(Draft(broken.version, "other", Person("1", "Ada")), WHY)
+    site.publish_alone(a_rule(), redecide="all")
+    site.live = site.worker()  # a process that never had a policy of theirs that loads
+    done = keep_up(site)
+    assert (done["judged"], done["changed"], done["failed"]) == (2, 1, 1)
+    assert (site.decision(ours)["verdict"], site.decision(theirs)["verdict"]) == ("reject", "review")
+    assert site.ask("Ada", "policy", "alarms")["alarms"][0]["kind"] == "policy_not_loaded"
 
 
 def test_what_was_asked_for_last_comes_first(site: Site) -> None:

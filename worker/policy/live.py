@@ -20,6 +20,7 @@ from worker.policy.engine import PolicyEngine
 from worker.telemetry import log
 
 POLL_SECONDS = 2.0
+PUBLISHED_POLICY = "the published policy"  # what is Unavailable where a version does not load
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,5 +183,5 @@ class LivePolicies:
 
 def _engine(scope: _Scope) -> PolicyEngine:
     if scope.engine is None:
-        raise Unavailable("the published policy", scope.broken or "it is not loaded")
+        raise Unavailable(PUBLISHED_POLICY, scope.broken or "it is not loaded")
     return scope.engine

@@ -33,7 +33,11 @@ _MOST_LISTED = 100
 
 @dataclass(frozen=True, slots=True)
 class Redecision:
-    """One request to judge again, and how far it has come."""
+    """One request to judge again, and how far it has come.
+
+    The counts are of rounds that were finished: what a killed process had changed in its last round is judged once
+    more, found the same, and counted so.
+    """
 
     id: int
     cause: str
