@@ -7,8 +7,8 @@ engine that can answer "which causes?" can stand behind it. A decision keeps its
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -71,6 +71,7 @@ class Rule:
     effective_from: datetime | None = None
     effective_to: datetime | None = None
     translations: Mapping[str, str] = field(default_factory=dict)  # the message by language; `message` is English
+    max_daily_rejections: int | None = None  # of one tenant's photos; beyond it a person looks instead
 
     def applies(self, tenant: str, channel: str, at: datetime) -> bool:
         """In scope and in force."""
@@ -176,6 +177,14 @@ class Decision:
             "receipt": dict(self.receipt),
         }
 
+    def same_effect(self, other: Decision) -> bool:
+        """Whether sellers, shops and reviewers would be told the same; versions and shadow rules are not told."""
+        return self._told() == other._told()
+
+    def _told(self) -> object:
+        findings = [finding.as_json() | {"rule_version": 0} for finding in self.findings if not finding.shadow]
+        return dict(self.channels), sorted(findings, key=lambda item: (item["channel"], item["rule"]))
+
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Decision:
         return cls(
@@ -197,9 +206,11 @@ def decide(
     channels: Sequence[str],
     at: datetime,
     locale: str | None = None,
+    spent: Collection[str] = (),
 ) -> Decision:
     """Judge one photo for each channel, with messages in the seller's language where there are any.
 
+    `spent` are rules whose cap for the day is used up: what they would reject goes to review.
     Never raises: a rule that fails sends the photo to review.
     """
     causes: dict[str, Sequence[Evidence] | str] = {}
@@ -214,7 +225,8 @@ def decide(
             if (caused := causes.get(rule.id)) is None:
                 caused = causes[rule.id] = _causes(rule, signals)
             if caused:
-                found.append(_finding(rule, channel, caused, language))
+                finding = _finding(rule, channel, caused, language)
+                found.append(_softened(finding) if rule.id in spent else finding)
         live = [finding.action for finding in found if not finding.shadow]
         verdicts[channel] = worst(live) if live else Verdict.APPROVE
         findings += found
@@ -228,6 +240,10 @@ def _causes(rule: Rule, signals: Signals) -> Sequence[Evidence] | str:
         return rule.condition(signals)
     except Exception as error:
         return f"{type(error).__name__}: {error}"
+
+
+def _softened(finding: Finding) -> Finding:
+    return replace(finding, action=Verdict.REVIEW) if finding.action is Verdict.REJECT else finding
 
 
 def _finding(rule: Rule, channel: str, causes: Sequence[Evidence] | str, language: str) -> Finding:

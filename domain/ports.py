@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Protocol
 from uuid import UUID
 
@@ -14,6 +14,7 @@ from domain.jobs import ImageJob, ImageSource, JobState
 from domain.moderation import Decision
 from domain.observations import Engine, Observation, Plan
 from domain.photos import DecodedPhoto, StoredPhoto
+from domain.policies import Bundle, CapState, Draft, Live, Person, Proposal, Publication, Scope
 from domain.records import PhotoEntry, ProductRecord
 
 
@@ -36,6 +37,7 @@ class LeasedJob:
     deferrals: int  # how often this stage was put off because something was unavailable
     photo: StoredPhoto | None = None
     seen: Observation | None = None
+    plan_digest: str | None = None  # of the plan that it was seen under
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,8 +157,101 @@ class Vision(Protocol):
 
 
 class Judge(Protocol):
-    def decide(self, job: ImageJob, photo: StoredPhoto, seen: Observation, at: datetime) -> Decision:
-        """Judge for each channel of the job. Never raises for a rule that fails: that photo goes to review."""
+    def decide(
+        self, job: ImageJob, photo: StoredPhoto, seen: Observation, at: datetime, plan: str | None = None
+    ) -> Decision:
+        """Judge for each channel of the job; `plan` is the digest of what was asked, for the receipt.
+
+        Never raises for a rule that fails: that photo goes to review. Raises Unavailable while no policy can be had.
+        """
+
+
+class Policies(Protocol):
+    """Published policies. Everything raises Unavailable when the store is away."""
+
+    def keep(self, bundle: Bundle, policy: str) -> None:
+        """Keep all files of a version, so that its receipts can be run again. Harmless when it is kept already."""
+
+    def find(self, version: str) -> str:
+        """The version that begins so. Raises NotFound, InputRejected when there are several."""
+
+    def bundle(self, version: str) -> Bundle:
+        """The files of a whole version. Raises NotFound."""
+
+    def propose(self, draft: Draft) -> Proposal:
+        """Raises NotFound (tenant), InputRejected when that version is live there already."""
+
+    def proposals(self) -> list[Proposal]:
+        """Those that nobody has approved, newest first."""
+
+    def proposal(self, number: int) -> Proposal:
+        """Raises NotFound."""
+
+    def approve(self, number: int, person: Person) -> Publication:
+        """Put a proposal live. Raises NotFound, Forbidden for its author, InputRejected when it is out of date."""
+
+    def publish_alone(self, draft: Draft, reason: str | None) -> Publication:
+        """Put a draft live without a second person. Raises InputRejected without a reason."""
+
+    def roll_back(
+        self, tenant: str | None, person: Person, reason: str, wanted: str | None, redecide: Scope | None = None
+    ) -> Publication:
+        """Put back what was live before, or what is wanted. Raises InputRejected: see rollback_target."""
+
+    def latest(self) -> int:
+        """The newest publication's number, 0 before the first. Cheap: asked every few seconds by every worker."""
+
+    def live(self) -> Live: ...
+
+    def history(self, tenant: str | None) -> list[Publication]:
+        """Of one scope, oldest first."""
+
+    def publications(self) -> list[Publication]:
+        """Of all scopes, newest first."""
+
+
+class DailyCaps(Protocol):
+    """Automatic rejections by rules that have a cap, counted by tenant, rule and day (UTC)."""
+
+    def take(self, tenant: str, day: date, subject: str, limits: Mapping[str, int]) -> Mapping[str, CapState]:
+        """Take a place under each rule's limit for a photo; asking again for the same photo takes no second one.
+
+        Raises Unavailable.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class DecidedPhoto:
+    """A current photo with its decision and everything it can be judged again from."""
+
+    job_id: str
+    job: ImageJob
+    photo: StoredPhoto
+    seen: Observation
+    plan_digest: str
+    decision_id: str
+    decision: Decision
+
+
+class DecidedPhotos(Protocol):
+    def open_decided(self, decided: DecidedPhoto) -> AbstractContextManager[ProductRedecision]:
+        """One transaction with the product's row locked; commits on a clean exit."""
+
+
+class ProductRedecision(Protocol):
+    """What one transaction that judges a photo anew may see and do."""
+
+    revision: int
+    photos: Sequence[PhotoEntry]  # the product's other current photos
+
+    def current(self) -> PhotoEntry | None:
+        """The photo's entry; None when another submission or decision came in between."""
+
+    def held_by_person(self) -> bool:
+        """Whether a person has decided on this look at the photo; a machine never reverses that."""
+
+    def save(self, record: ProductRecord, record_key: str, decision_id: str, decision: Decision) -> None:
+        """Write record, revision, decision, review case and outbox event."""
 
 
 class BankStore(Protocol):

@@ -276,7 +276,9 @@ class FakeJudge:
     def __init__(self, decision: Decision) -> None:
         self.decision = decision
 
-    def decide(self, job: ImageJob, photo: StoredPhoto, seen: Observation, at: datetime) -> Decision:
+    def decide(
+        self, job: ImageJob, photo: StoredPhoto, seen: Observation, at: datetime, plan: str | None = None
+    ) -> Decision:
         return self.decision
 
 

@@ -92,7 +92,7 @@ def observe(rows: Sequence[LeasedJob], tools: VisionTools) -> None:
 def publish(row: LeasedJob, tools: PublishTools) -> None:
     """Enrich, decide, fold into the product's record, tell the shop: OBSERVED → DONE or SUPERSEDED."""
     seen = _seen(row)
-    decision = tools.judge.decide(row.job, _photo(row), seen, tools.clock.now())
+    decision = tools.judge.decide(row.job, _photo(row), seen, tools.clock.now(), row.plan_digest)
     decision_id = str(uuid4())
     entry = _entry(row, seen, decision, decision_id)
     with tools.ledger.open_product(row) as product:

@@ -104,9 +104,14 @@ class PolicySettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="SHELFGUARD_", extra="ignore")
 
-    policy: Path | None = Field(None, description="policy file or directory; None = the shipped starter pack")
+    policy: Path | None = Field(
+        None, description="what judges while nothing is published: a policy file or directory; None = the starter pack"
+    )
     taxonomy: Path | None = Field(
         None, description="compact taxonomy from `shelfguard taxonomy load`; None = the shipped one"
+    )
+    redecide_per_second: Annotated[float, Field(ge=1, le=1000)] = Field(
+        20.0, description="photos judged again in a second, in the whole system; new photos share the processors"
     )
 
 
@@ -145,5 +150,7 @@ class ClientSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="SHELFGUARD_", extra="ignore")
 
     api_url: str | None = Field(None, description="base address of a Shelfguard API, e.g. https://shelfguard.example")
-    api_token: SecretStr | None = Field(None, description="bearer token for that API")
+    api_token: SecretStr | None = Field(
+        None, description="bearer token for that API; without an address: for the local system"
+    )
     state_dir: Path = Field(Path(".shelfguard"), description="where the local system keeps its state")

@@ -23,7 +23,10 @@ from worker.intake.limits import DecodeLimits
 from worker.net.client import GuardedHttp
 from worker.pipeline import IntakeTools, PublishTools, VisionTools
 from worker.policy.engine import PolicyEngine
+from worker.policy.live import LivePolicies
 from worker.policy.recall import Recall
+from worker.policy_desk import PolicyDesk
+from worker.redeciding import RedecideTools
 from worker.settings import (
     DeliverySettings,
     IntakeSettings,
@@ -34,19 +37,26 @@ from worker.settings import (
 )
 from worker.stages import Pace
 from worker.storage.accounts import Accounts
+from worker.storage.alarms import Alarms
 from worker.storage.artifacts import Artifacts, S3Config
 from worker.storage.banks import SqlBanks
+from worker.storage.caps import SqlDailyCaps
 from worker.storage.database import Database
 from worker.storage.dead_letters import DeadLetters
+from worker.storage.decided import StoredDecisions
 from worker.storage.deliveries import Deliveries
 from worker.storage.earlier import SqlEarlierPhotos
 from worker.storage.ledger import LedgerLimits, SqlLedger
+from worker.storage.match_rates import MatchRates
 from worker.storage.observation_cache import NoObservationCache, SqlObservationCache
+from worker.storage.policies import SqlPolicies
 from worker.storage.reads import Reads
+from worker.storage.redecisions import SqlRedecisions
 from worker.storage.sweeping import Sweeping
 from worker.storage.vault import Vault
 from worker.sweeper import Sweeper
 from worker.taxonomy.files import ALIASES, read_compact, shipped
+from worker.upkeep import Upkeep
 from worker.wakeups import Wakeups
 
 # Rows that one wake-up of a stage serves; vision's comes from its batch size.
@@ -195,11 +205,63 @@ def recall() -> Recall:
 
 @cache
 def publish_tools() -> PublishTools:
-    return PublishTools(
-        ledger=ledger(),
-        artifacts=artifacts(),
-        judge=PolicyEngine.load(PolicySettings().policy, taxonomy(), recall()),
-        clock=SystemClock(),
+    return PublishTools(ledger=ledger(), artifacts=artifacts(), judge=live_policies(), clock=SystemClock())
+
+
+@cache
+def policies() -> SqlPolicies:
+    return SqlPolicies(database())
+
+
+@cache
+def redecisions() -> SqlRedecisions:
+    return SqlRedecisions(database())
+
+
+@cache
+def alarms() -> Alarms:
+    return Alarms(database())
+
+
+@cache
+def shipped_policy() -> PolicyEngine:
+    """What judges while nothing is published. Raises PolicyInvalid."""
+    return PolicyEngine.load(PolicySettings().policy, taxonomy(), recall())
+
+
+@cache
+def live_policies() -> LivePolicies:
+    return LivePolicies(
+        store=policies(),
+        shipped=shipped_policy(),
+        caps=SqlDailyCaps(database()),
+        alarm=alarms().sound,
+        taxonomy=taxonomy(),
+        memory=recall(),
+    )
+
+
+@cache
+def policy_desk() -> PolicyDesk:
+    return PolicyDesk(
+        store=policies(),
+        shipped=shipped_policy,
+        redecisions=redecisions(),
+        alarms=alarms(),
+        decisions=StoredDecisions(database()),
+    )
+
+
+@cache
+def upkeep() -> Upkeep:
+    return Upkeep(
+        redecisions=redecisions(),
+        live=live_policies(),
+        tools=RedecideTools(redecisions(), artifacts(), live_policies(), SystemClock()),
+        per_second=PolicySettings().redecide_per_second,
+        kept_since=policies().kept_since,
+        rates=MatchRates(database()),
+        sound=alarms().sound,
     )
 
 
@@ -285,6 +347,13 @@ _CACHED = [
     banks,
     recall,
     publish_tools,
+    policies,
+    redecisions,
+    alarms,
+    shipped_policy,
+    live_policies,
+    policy_desk,
+    upkeep,
     vision_tools,
     sweeping,
     sweeper,

@@ -10,7 +10,7 @@ import sys
 import typer
 
 from domain.errors import ShelfguardError
-from worker.cli import accounts, analyze, bank, bench, jobs, model, operate, policy, system, taxonomy
+from worker.cli import accounts, analyze, bank, bench, explain, jobs, model, operate, policy, system, taxonomy
 from worker.telemetry import configure_logging
 
 app = typer.Typer(
@@ -22,6 +22,7 @@ app = typer.Typer(
 app.command("analyze")(analyze.analyze)
 app.command("submit")(jobs.submit)
 app.command("job")(jobs.job)
+app.command("explain")(explain.explain)
 app.command("up")(system.up)
 app.command("down")(system.down)
 app.command("demo")(system.demo)

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from domain.moderation import ALL_CHANNELS, CHANNELS
 from worker.policy.scenes import Scene
+from worker.policy.statement_terms import StatementCategory, StatementKeyword
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=60)]
 RuleId = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*$", max_length=80)]
@@ -93,6 +94,11 @@ class RuleEnvelope(_Strict):
     mode: Literal["draft", "shadow", "live"]
     on_error: Literal["review"] = "review"
     message: Annotated[dict[Language, Sentence], BeforeValidator(_in_english)]  # in English, or by language
+    # Of one tenant's photos in a day (UTC); what the rule would reject beyond that goes to review, with an alarm.
+    max_daily_rejections: Annotated[int, Field(ge=1)] | None = None
+    # What the decision is reported as to the EU's transparency database.
+    statement_category: StatementCategory | None = None
+    statement_keywords: Annotated[list[StatementKeyword], Field(max_length=5)] = []
     when: Expression | None = None
     causes: Annotated[list[Expression], BeforeValidator(_one_or_more), Field(min_length=1, max_length=10)]
     tests: list[InlineTest]
@@ -108,6 +114,8 @@ class RuleEnvelope(_Strict):
     def _no_contradiction(self) -> RuleEnvelope:
         if self.effective_from and self.effective_to and self.effective_to <= self.effective_from:
             raise ValueError("effective_to is not after effective_from, so it would never apply; correct the dates")
+        if self.max_daily_rejections is not None and self.action != "reject":
+            raise ValueError("max_daily_rejections is for rules that reject; remove it, or set action: reject")
         if (self.action == "approve") != (self.severity == 0):
             raise ValueError(
                 "action and severity contradict each other; approve has severity 0, review and reject have 2, 4 or 6"

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +17,7 @@ from pydantic import BaseModel, ValidationError
 
 from domain.errors import PolicyInvalid, RuleFailed
 from domain.moderation import Mode, Policy, Rule, Verdict
+from domain.policies import Bundle
 from domain.taxonomy import Taxonomy
 from worker.policy.conditions import ConditionRefused, Conditions
 from worker.policy.envelope import ANY, InlineTest, PolicyFile, RuleEnvelope, VocabularyFile
@@ -26,7 +26,7 @@ from worker.policy.signals import Subject, compute, registered
 from worker.policy.words.lexicon import Lexicon
 from worker.policy.words.lists import ANY_LANGUAGE, WordList
 from worker.policy.words.vocabulary import Vocabulary
-from worker.policy.yaml_reader import Place, YamlFile, YamlRefused, parse, read_bytes
+from worker.policy.yaml_reader import MOST_BYTES, Place, YamlFile, YamlRefused, parse, read_bytes, within
 from worker.taxonomy.files import shipped
 
 STARTER_PACK = Path(__file__).with_name("packs") / "starter.yaml"
@@ -40,11 +40,15 @@ Shape = TypeVar("Shape", bound=BaseModel)
 
 @dataclass(frozen=True, slots=True)
 class LoadedRule:
-    """A rule with its inline tests and where it is written."""
+    """A rule with its text, its inline tests and where it is written."""
 
     rule: Rule
-    tests: tuple[InlineTest, ...]
+    text: RuleEnvelope
     where: str  # file:line
+
+    @property
+    def tests(self) -> tuple[InlineTest, ...]:
+        return tuple(self.text.tests)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,25 @@ class LoadedPolicy:
     rules: tuple[LoadedRule, ...]
     conditions: Conditions
     lexicon: Lexicon
+    bundle: Bundle
+    words: PolicyWords
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyWords:
+    """What a policy brings along besides rules, as it is written: for telling two versions apart."""
+
+    thresholds: Mapping[str, float]
+    groups: Mapping[str, tuple[str, ...]]
+    innocent: tuple[str, ...]
+    lists: Mapping[str, tuple[str, ...]]  # by list and language: "counterfeit (de)"
+    fuzzy: Mapping[str, bool]  # by the same names
+    allowed: tuple[str, ...]
+    known: tuple[str, ...]
+    kinds: Mapping[str, tuple[str, ...]]
+    no_kind: tuple[str, ...]
+    brands: tuple[str, ...]
+    subtrees: Mapping[str, tuple[str, ...]]
 
 
 def load_policy(path: Path | None = None, taxonomy: Taxonomy | None = None) -> LoadedPolicy:
@@ -63,12 +86,13 @@ def load_policy(path: Path | None = None, taxonomy: Taxonomy | None = None) -> L
     Raises PolicyInvalid with every problem found.
     """
     start = STARTER_PACK if path is None else path / "policy.yaml" if path.is_dir() else path
-    reader = _Reader(start.resolve().parent, taxonomy or shipped())
-    reader.policy_file(start.resolve().name, "", 1)
-    reader.stop_if_problems()
-    loaded = reader.assemble()
-    reader.stop_if_problems()
-    return loaded
+    return _Reader(start.resolve().parent, taxonomy or shipped()).load(start.resolve().name)
+
+
+def load_bundle(bundle: Bundle, taxonomy: Taxonomy | None = None) -> LoadedPolicy:
+    """Compile a policy from its kept files. Raises PolicyInvalid with every problem found."""
+    given = {name: text.encode(errors="surrogatepass") for name, text in bundle.files.items()}
+    return _Reader(Path(), taxonomy or shipped(), given).load(bundle.entry)
 
 
 def scene_signals(scene: Scene, lexicon: Lexicon) -> dict[str, Any]:
@@ -78,10 +102,13 @@ def scene_signals(scene: Scene, lexicon: Lexicon) -> dict[str, Any]:
 
 @dataclass
 class _Reader:
+    """Reads below `root`, or from the `given` files where there are any."""
+
     root: Path
     taxonomy: Taxonomy
+    given: Mapping[str, bytes] | None = None
     problems: list[str] = field(default_factory=list)
-    digests: dict[str, str] = field(default_factory=dict)
+    contents: dict[str, bytes] = field(default_factory=dict)
     policies: dict[str, tuple[PolicyFile, YamlFile]] = field(default_factory=dict)
     thresholds: dict[str, float] = field(default_factory=dict)
     groups: dict[str, list[str]] = field(default_factory=dict)
@@ -94,6 +121,13 @@ class _Reader:
     brands: list[str] = field(default_factory=list)
     allowed: list[str] = field(default_factory=list)
     _open: list[str] = field(default_factory=list)
+
+    def load(self, entry: str) -> LoadedPolicy:
+        self.policy_file(entry, "", 1)
+        self.stop_if_problems()
+        loaded = self.assemble()
+        self.stop_if_problems()
+        return loaded
 
     def problem(self, name: str, line: int, why: str) -> None:
         self.problems.append(f"{name}:{line}: {why}")
@@ -145,7 +179,7 @@ class _Reader:
             self.brands += self._terms(file)
 
     def _vocabulary(self, name: str, groups: dict[str, list[str]], innocent: list[str]) -> None:
-        if name in self.digests:
+        if name in self.contents:
             return
         if read := self._shape(name, VocabularyFile):
             for group, terms in read[0].groups.items():
@@ -180,21 +214,29 @@ class _Reader:
             self.problem(name, 1, f"has {len(terms)} terms; a list holds from 1 to {MOST_TERMS}.")
         return terms
 
-    def _bytes(self, name: str, most: int | None = None) -> bytes | None:
-        path = (self.root / name).resolve()
-        if not path.is_relative_to(self.root):
-            self.problem(name, 1, "lies outside the policy's directory; copy it there.")
-            return None
-        if len(self.digests) >= MOST_FILES:
+    def _bytes(self, name: str, most: int = MOST_BYTES) -> bytes | None:
+        if len(self.contents) >= MOST_FILES and name not in self.contents:
             self.problem(name, 1, f"is one file too many; a policy has at most {MOST_FILES}.")
             return None
         try:
-            data = read_bytes(path, most) if most else read_bytes(path)
+            data = self._given(name, most) if self.given is not None else self._on_disk(name, most)
         except YamlRefused as error:
             self.problem(name, error.line, str(error))
             return None
-        self.digests[name] = hashlib.sha256(data).hexdigest()
+        self.contents[name] = data
         return data
+
+    def _on_disk(self, name: str, most: int) -> bytes:
+        path = (self.root / name).resolve()
+        if not path.is_relative_to(self.root):
+            raise YamlRefused(1, "lies outside the policy's directory; copy it there.")
+        return read_bytes(path, most)
+
+    def _given(self, name: str, most: int) -> bytes:
+        data = (self.given or {}).get(name)
+        if data is None:
+            raise YamlRefused(1, "is not among the policy's files; send it along.")
+        return within(data, most)
 
     def _shape(self, name: str, shape: type[Shape]) -> tuple[Shape, YamlFile] | None:
         data = self._bytes(name)
@@ -223,7 +265,7 @@ class _Reader:
         )
         lexicon = dataclasses.replace(
             words,
-            subtrees={group: tuple(roots) for group, roots in self.subtrees.items()},
+            subtrees=_tuples(self.subtrees),
             taxonomy=self.taxonomy,
         )
         bare = scene_signals(Scene(caption=""), lexicon)
@@ -237,15 +279,15 @@ class _Reader:
                 places[envelope.id] = f"{name}:{line}"
                 rule = self._rule(envelope, conditions, bare, name, source, index)
                 if rule:
-                    rules.append(LoadedRule(rule, tuple(envelope.tests), f"{name}:{line}"))
+                    rules.append(LoadedRule(rule, envelope, f"{name}:{line}"))
         first = next(iter(self.policies))
         if not places:
             self.problem(first, 1, "has no rules, so it would approve everything; add at least one rule.")
         if len(places) > MOST_RULES:
             self.problem(first, 1, f"has {len(places)} rules; a policy has at most {MOST_RULES}.")
-        policy_id = self.policies[first][0].policy
-        policy = Policy(policy_id, self._digest(), tuple(loaded.rule for loaded in rules))
-        return LoadedPolicy(policy, tuple(rules), conditions, lexicon)
+        bundle = Bundle(first, {name: data.decode() for name, data in self.contents.items()})
+        policy = Policy(self.policies[first][0].policy, bundle.version, tuple(loaded.rule for loaded in rules))
+        return LoadedPolicy(policy, tuple(rules), conditions, lexicon, bundle, self._words())
 
     def _rule(
         self,
@@ -282,15 +324,36 @@ class _Reader:
             mode=Mode(envelope.mode),
             effective_from=envelope.effective_from,
             effective_to=envelope.effective_to,
+            max_daily_rejections=envelope.max_daily_rejections,
         )
 
     def _versions(self) -> dict[str, str]:
         """Digests of vocabularies and word lists."""
-        return {name: digest for name, digest in sorted(self.digests.items()) if name not in self.policies}
+        return {
+            name: hashlib.sha256(data).hexdigest()
+            for name, data in sorted(self.contents.items())
+            if name not in self.policies
+        }
 
-    def _digest(self) -> str:
-        canonical = json.dumps(self.digests, sort_keys=True).encode()
-        return hashlib.sha256(canonical).hexdigest()
+    def _words(self) -> PolicyWords:
+        lists = {f"{one.name} ({one.language or ANY})": one for one in self.lists}
+        return PolicyWords(
+            thresholds=dict(self.thresholds),
+            groups=_tuples(self.groups),
+            innocent=tuple(self.innocent),
+            lists={name: one.terms for name, one in lists.items()},
+            fuzzy={name: one.fuzzy for name, one in lists.items()},
+            allowed=tuple(self.allowed),
+            known=tuple(self.known),
+            kinds=_tuples(self.kinds),
+            no_kind=tuple(self.no_kind),
+            brands=tuple(self.brands),
+            subtrees=_tuples(self.subtrees),
+        )
+
+
+def _tuples(lists: Mapping[str, list[str]]) -> dict[str, tuple[str, ...]]:
+    return {name: tuple(terms) for name, terms in lists.items()}
 
 
 def _in_categories(envelope: RuleEnvelope) -> str | None:

@@ -99,7 +99,7 @@ class SqlLedger:
             rows = _take(connection, picked, self._deadline())
             seen = _observations(connection, picked) if state is JobState.OBSERVED else {}
         ordered = sorted(rows, key=lambda row: (row["priority"], row["accepted_at"], row["id"]))
-        return [leased_from_row(row, seen.get(row["id"])) for row in ordered]
+        return [leased_from_row(row, *seen.get(row["id"], (None, None))) for row in ordered]
 
     def renew(self, leases: Sequence[Lease]) -> None:
         with self.database.transaction() as connection:
@@ -299,8 +299,11 @@ def _take(connection: Connection, picked: Sequence[str], deadline: ColumnElement
     return rows
 
 
-def _observations(connection: Connection, job_ids: Sequence[str]) -> Mapping[str, Any]:
+def _observations(connection: Connection, job_ids: Sequence[str]) -> Mapping[str, tuple[Any, str]]:
+    """What was seen and the plan it was seen under, by job."""
     rows = connection.execute(
-        select(observations.c.job_id, observations.c.data).where(observations.c.job_id.in_(job_ids))
+        select(observations.c.job_id, observations.c.data, observations.c.plan_digest).where(
+            observations.c.job_id.in_(job_ids)
+        )
     )
-    return {row.job_id: row.data for row in rows}
+    return {row.job_id: (row.data, row.plan_digest) for row in rows}
