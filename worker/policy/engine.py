@@ -77,6 +77,7 @@ class PolicyEngine:
         signals = self.signals(job, photo, seen)
         decision = self.judge(signals, job.tenant, job.channels, at)
         looked = {"photo_sha256": photo.sha256, "seller_sha256": _seller_digest(job), **seen.engine.as_json()}
+        looked["calibration"] = seen.calibration and seen.calibration.version
         return dataclasses.replace(decision, receipt=_sorted({**decision.receipt, **looked}))
 
     def judge(self, signals: Mapping[str, Any], tenant: str, channels: Sequence[str], at: datetime) -> Decision:
