@@ -70,9 +70,12 @@ class Samples:
             self.kinds.setdefault(kind, []).append((score, right))
 
     def with_verified(self, something_else: float) -> dict[str, list[Sample]]:
-        """The kinds, and the verified scores of the boxes that the model drew of its own accord."""
+        """The kinds, and of the boxes that the model drew for phrases of its own accord the scores of both readings."""
         hits = [hit for phrase in self.phrases for hit in phrase.own]
-        return self.kinds | {VERIFIED: [(hit.evidence.score(something_else), hit.right) for hit in hits]}
+        return self.kinds | {
+            Task.OPEN_VOCABULARY_DETECTION.value: [(hit.score, hit.right) for hit in hits],
+            VERIFIED: [(hit.evidence.score(something_else), hit.right) for hit in hits],
+        }
 
 
 def collect(
@@ -98,8 +101,6 @@ def collect(
             _judge(one, own[number], samples)
             hits = [_hits(one, number, seen[number], found) for seen, found in zip((own, forced), read, strict=True)]
             samples.phrases += [Phrase(present, *pair) for present, *pair in zip((True, False), *hits, strict=True)]
-            for hit in (hit for phrase in hits[0] for hit in phrase):
-                samples.add(Task.OPEN_VOCABULARY_DETECTION, hit.score, hit.right)
         progress(len(drawn))
     return samples
 
