@@ -10,6 +10,7 @@ from typing import Protocol
 from uuid import UUID
 
 from domain.banks import BankEntry, EarlierDecision, Recalled
+from domain.calibration import Calibration
 from domain.jobs import ImageJob, ImageSource, JobState
 from domain.moderation import Decision
 from domain.observations import Engine, Observation, Plan
@@ -152,8 +153,11 @@ class Vision(Protocol):
     def engine_for(self, plan: Plan) -> Engine:
         """The engine that an observation under this plan will name; known without looking."""
 
+    def calibration_for(self, plan: Plan) -> Calibration | None:
+        """How scores seen under this plan are read today; None where nothing was fitted to the weights."""
+
     def observe(self, photos: Sequence[tuple[StoredPhoto, bytes]], plan: Plan) -> list[Observation]:
-        """Look at model copies; one observation for each, in order."""
+        """Look at model copies; one observation for each, in order, with raw scores."""
 
 
 class Judge(Protocol):

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
+from domain.calibration import Calibration
 from domain.errors import Conflict, LeaseLost, NotFound, Unavailable
 from domain.events import EventKind
 from domain.jobs import ImageJob, ImageSource, JobState
@@ -257,6 +258,10 @@ class FakeVision:
     def __init__(self, seen: dict[str, Observation | Exception]) -> None:
         self.seen = seen
         self.looked_at: list[list[str]] = []
+        self.calibration: Calibration | None = None
+
+    def calibration_for(self, plan: Plan) -> Calibration | None:
+        return self.calibration
 
     def engine_for(self, plan: Plan) -> Engine:
         return self.engine

@@ -13,7 +13,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from uuid import uuid4
 
@@ -170,8 +170,11 @@ def _look(photos: Mapping[ObservationKey, StoredPhoto], tools: VisionTools) -> d
 
 
 def _complete(row: LeasedJob, key: ObservationKey, seen: Observation, tools: VisionTools, *, keep: bool) -> None:
+    # What is known of its scores today goes with it, also with one that was seen before it was known.
+    tools.ledger.observed(
+        row.lease, replace(seen, calibration=tools.vision.calibration_for(tools.plan)), key.plan_digest
+    )
     # Kept only once the ledger took it: who has lost the lease may hold a photo that was deleted meanwhile.
-    tools.ledger.observed(row.lease, seen, key.plan_digest)
     if keep and not (seen.second_reading and seen.second_reading.failed):  # another try may read it
         _remember(key, seen, tools.cache)
 
@@ -234,8 +237,9 @@ def _photo(row: LeasedJob) -> StoredPhoto:
 
 
 def _seen(row: LeasedJob) -> Observation:
+    """What was observed, its scores calibrated: stored raw, read here."""
     assert row.seen is not None, "the ledger hands out OBSERVED rows with their observation"
-    return row.seen
+    return row.seen.calibrated()
 
 
 def _unreachable_message(row: LeasedJob) -> str:

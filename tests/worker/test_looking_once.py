@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from domain.calibration import Calibration, Curve
 from domain.jobs import JobState
 from domain.observations import Engine, Observation, Plan, Task
 from domain.ports import ObservationKey
@@ -17,6 +18,7 @@ from worker.pipeline import VisionTools
 from worker.stages import Pace, run_vision
 from worker.storage.observation_cache import NoObservationCache
 
+HALF = Curve(((0.0, 0.0), (1.0, 0.5)))
 PACE = Pace(heartbeat_seconds=5, limit_seconds=60, batch_size=4)
 
 
@@ -65,6 +67,20 @@ def test_the_same_photo_of_another_product_is_not_looked_at_again(stage: Stage) 
     again = stage.send("a")
     assert stage.look() == []
     assert stage.captions(again) == ["photo a"]
+
+
+def test_scores_are_kept_raw_and_read_by_what_is_known_today(stage: Stage) -> None:
+    stage.model.calibration = Calibration("old", {"od": HALF})
+    first = stage.send("a")
+    stage.look()
+    stage.model.calibration = Calibration("new", {"od": HALF})
+    again = stage.send("a")
+    assert stage.look() == []
+    for job_id, version in ((first, "old"), (again, "new")):
+        seen = stage.ledger.rows[job_id].seen
+        assert seen is not None and seen.calibration is not None and seen.calibration.version == version
+        assert seen.objects[0].score == 0.9 and seen.calibrated().objects[0].score == 0.45
+    assert all("calibration" not in kept for kept in stage.cache.kept.values())
 
 
 def test_only_what_was_not_seen_goes_to_the_model_and_each_gets_its_own_answer(stage: Stage) -> None:

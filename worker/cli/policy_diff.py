@@ -82,15 +82,20 @@ def _show(found: Mapping[str, Any]) -> None:
     if is_same(found):
         console.print("Both judge alike.")
     for rule in found["rules_added"]:
-        console.print(Text(f"+ rule {rule['id']} ({rule['mode']}, {rule['action']}): {rule['message']}", "green"))
+        console.print(Text(f"+ rule {rule['id']} ({rule['mode']}, {rule['action']}): {rule['message']['en']}", "green"))
     for rule in found["rules_removed"]:
-        console.print(Text(f"- rule {rule['id']} ({rule['mode']}, {rule['action']}): {rule['message']}", "red"))
+        console.print(Text(f"- rule {rule['id']} ({rule['mode']}, {rule['action']}): {rule['message']['en']}", "red"))
     for rule in found["rules_changed"]:
         console.print(Text(f"~ rule {rule['rule']}", "bold"))
         _show_fields(console, rule["fields"], "    ")
-    if found["thresholds"]:
-        console.print(Text("~ thresholds", "bold"))
-        _show_fields(console, found["thresholds"], "    ")
+    for name in ("thresholds", "fuzzy_lists"):
+        if found[name]:
+            console.print(Text(f"~ {name.replace('_', ' ')}", "bold"))
+            _show_fields(console, found[name], "    ")
+    _show_lists(console, found)
+
+
+def _show_lists(console: Console, found: Mapping[str, Any]) -> None:
     for name in ("word_lists", "object_groups", "kinds_of_goods", "category_groups"):
         for list_name, words in found[name].items():
             _show_words(console, f"{name.replace('_', ' ').rstrip('s')} {list_name}", words)

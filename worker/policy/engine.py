@@ -24,9 +24,6 @@ from worker.policy.envelope import InlineTest
 from worker.policy.loading import LoadedPolicy, LoadedRule, load_bundle, load_policy, scene_signals
 from worker.policy.signals import Subject, compute, registered
 
-# Parts a decision will rest on once they exist; until then nothing of the sort was used.
-_NOT_YET: Mapping[str, None] = {"calibration": None}
-
 # Asks for places under daily caps, by rule id -> limit.
 TakePlaces = Callable[[Mapping[str, int]], Mapping[str, CapState]]
 
@@ -127,8 +124,8 @@ class PolicyEngine:
             "seller": seller,
             "seller_sha256": _digest(seller),
             "plan": plan,
+            "calibration": seen.calibration and seen.calibration.version,
             **seen.engine.as_json(),
-            **_NOT_YET,
         }
         return dataclasses.replace(decision, receipt=_sorted({**decision.receipt, **looked}))
 

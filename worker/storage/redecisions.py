@@ -244,7 +244,7 @@ def _decided(row: RowMapping) -> DecidedPhoto | None:
             job_id=row["id"],
             job=job_from_row(row),
             photo=StoredPhoto.from_json(row["photo"]),
-            seen=Observation.from_json(row["seen"]),
+            seen=Observation.from_json(row["seen"]).calibrated(),
             plan_digest=row["plan_digest"],
             decision_id=row["decision_id"],
             decision=Decision.from_json(row["decision"]),

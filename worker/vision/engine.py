@@ -15,7 +15,7 @@ from PIL import Image
 from domain.errors import Unavailable
 from domain.observations import Answer, Engine, Observation, Plan, Question, Task
 from worker.vision.ahead import ahead
-from worker.vision.choosing import Choice, choose
+from worker.vision.choosing import Choice, Pick, choose
 from worker.vision.decoding import Generated, decode
 from worker.vision.florence import DTypeName, Loaded, load
 from worker.vision.images import as_rgb
@@ -26,11 +26,12 @@ from worker.vision.prompts import USUAL, Prompt, prompt_for, prompt_for_question
 from worker.vision.stopwatch import Stopwatch
 from worker.vision.text_model import Row, TextModel
 from worker.vision.tower import CompileName, Tower
+from worker.vision.verification import VERIFIED_TASKS, read_again
 from worker.vision.vocabulary import Vocabulary
 
 # Raise it with every change of prompts, parsing, scores or decoding that may change an answer: cached observations
 # of another revision are not reused.
-REVISION = "2"
+REVISION = "3"
 
 IMAGES_AT_ONCE = 8  # through the vision tower; at 768 pixels about 0.4 GB of activations each in float32
 LARGE_IMAGES_AT_ONCE = 2  # the same for a large model on a CPU, whose cache the activations of more would leave
@@ -60,16 +61,6 @@ class Look:
 
 
 @dataclass(frozen=True, slots=True)
-class Pick:
-    """One choice to make: which of the tree's answers fits the image under the prompt. Picks that share an image
-    object share its features."""
-
-    image: Image.Image
-    prompt: Prompt
-    tree: PrefixTree
-
-
-@dataclass(frozen=True, slots=True)
 class Asked:
     """One prompt of one look: what to decode, and where the answer goes. question is None for a plain task."""
 
@@ -81,14 +72,18 @@ class Asked:
 class FlorenceEngine:
     """Florence-2 ready to look. Not thread-safe: one process, one engine, one call at a time.
 
-    stopwatch: where the time of `look` and `generate` went: preprocess, vision, encoder, decoder.
+    stopwatch: where the time of `look` and `generate` went: preprocess, vision, encoder, decoder. calibration: how its
+    scores are read, None where nothing was fitted to these weights. verification: how open-vocabulary hits are read
+    again.
     """
 
     def __init__(self, loaded: Loaded, compiling: CompileName = "off") -> None:
         """loaded: becomes the engine's own, laid out for speed (packing.py). compiling: the vision tower."""
         verified = loaded.verified
         text = verified.config.text_config
-        self.engine = Engine(verified.identity, loaded.adapter, REVISION, loaded.dtype)
+        self.calibration, self.verification = loaded.fitted.calibration, loaded.fitted.verification
+        revision = REVISION + self.verification.suffix
+        self.engine = Engine(verified.identity, loaded.adapter, revision, loaded.dtype)
         self.stopwatch = Stopwatch()
         self._remembered: dict[int, tuple[Image.Image, torch.Tensor]] | None = None  # by the image object's id
         self._tower = Tower(loaded.model, compiling)
@@ -129,17 +124,31 @@ class FlorenceEngine:
         Raises InputRejected (a picture cannot be read), Unavailable (out of memory), ValueError (a question with the
         wrong kind of input).
         """
+        if not any(question.task in VERIFIED_TASKS for look in looks for question in look.plan.questions):
+            return self.look_once(looks)
+        return [seen for group in _even_chunks(looks, LOOKS_AT_ONCE) for seen in self._look_twice(group)]
+
+    def _look_twice(self, looks: Sequence[Look]) -> list[Observation]:
+        with self.remembering():
+            return read_again(self, looks, self.look_once(looks), self.verification)
+
+    def look_once(self, looks: Sequence[Look], least: Mapping[Task, int] | None = None) -> list[Observation]:
+        """`look` without a second reading of open-vocabulary hits. least: see `generate`. Raises what `look` raises."""
         answers: dict[int, list[tuple[Asked, Answer]]] = {number: [] for number in range(len(looks))}
-        for item, generated in self.generate(looks):
+        for item, generated in self.generate(looks, least=least):
             answers[item.look].append((item, self.read(looks[item.look], item, generated).answer))
         return [self._observation(look, answers[number]) for number, look in enumerate(looks)]
 
     def generate(
-        self, looks: Sequence[Look], lengths: Mapping[Task, int] | None = None
+        self,
+        looks: Sequence[Look],
+        lengths: Mapping[Task, int] | None = None,
+        least: Mapping[Task, int] | None = None,
     ) -> list[tuple[Asked, Generated]]:
         """The tokens behind `look`, look by look, tasks before questions. Raises what `look` raises.
 
-        lengths: exactly how many tokens a task's answers get, for measurements; None lets each answer end itself.
+        For measurements: lengths is exactly how many tokens a task's answers get, least how many come before they may
+        end. None lets each answer end itself.
         """
         asked = list(_everything_asked(looks))
         of_look: dict[int, list[int]] = {}
@@ -151,7 +160,7 @@ class FlorenceEngine:
             images = [[looks[look].image for look in group] for group in groups]
             for group, features in zip(groups, self._encoded(images), strict=True):
                 rows = {
-                    number: self._row(asked[number], image, lengths or {})
+                    number: self._row(asked[number], image, lengths or {}, least or {})
                     for image, look in enumerate(group)
                     for number in of_look[look]
                 }
@@ -172,13 +181,14 @@ class FlorenceEngine:
                 decoded = decode(self._text, memory, some)
             yield from zip(chunk, decoded, strict=True)
 
-    def tree(self, answers: Sequence[str]) -> PrefixTree:
+    def tree(self, answers: Sequence[str], place: int | None = None) -> PrefixTree:
         """The answers `choose` may choose among, in this model's tokens. Make it once: thousands take a second.
 
+        place: 0..999; an answer may also end with this place token, as answers about regions do with some weights.
         Raises ValueError for an answer that is empty, given twice, holds special tokens, or is longer than the model
         can write.
         """
-        tree = PrefixTree.of(answers, self._words)
+        tree = PrefixTree.of(answers, self._words, place)
         if tree.longest >= self._positions:
             raise ValueError(f"An answer takes {tree.longest} tokens; this model writes {self._positions - 1}. Cut it.")
         return tree
@@ -207,11 +217,13 @@ class FlorenceEngine:
         except torch.OutOfMemoryError as error:
             raise Unavailable("the vision model", "out of memory; look at fewer photos at once") from error
 
-    def _row(self, item: Asked, image: int, lengths: Mapping[Task, int]) -> Row:
-        length = lengths.get(item.prompt.task)
-        limit = item.prompt.limit(self._positions)
+    def _row(self, item: Asked, image: int, lengths: Mapping[Task, int], least: Mapping[Task, int]) -> Row:
+        task = item.prompt.task
+        length = lengths.get(task)
         tokens = tuple(self._words.encode(item.prompt.text))
-        return Row(tokens, image, limit) if length is None else Row(tokens, image, length, least=length)
+        if length is None:
+            return Row(tokens, image, item.prompt.limit(self._positions), least.get(task, 0))
+        return Row(tokens, image, length, least=length)
 
     def finished(self, generated: Generated) -> bool:
         """Whether the answer came to its end, rather than to the limit of its task."""
@@ -222,11 +234,12 @@ class FlorenceEngine:
         """Within, an image object that is looked at or chosen about again is not encoded again: for questions that
         follow from answers. Holds the images and their features (2 MB each at base size in float32) until it ends.
         """
-        self._remembered = {}
+        outer = self._remembered
+        self._remembered = {} if outer is None else outer
         try:
             yield
         finally:
-            self._remembered = None
+            self._remembered = outer
 
     def _encoded(self, groups: Sequence[Sequence[Image.Image]]) -> Iterator[torch.Tensor]:
         """Of each group (images, image tokens, width): every image once through the vision tower and the projector.

@@ -17,6 +17,7 @@ from transformers.utils import logging as transformers_logging
 
 from domain.errors import CheckpointRefused
 from worker.vision.adapters import merge_adapter
+from worker.vision.calibration import UNFITTED, Fitted, load_fitted
 from worker.vision.checkpoint import RENEW, Checkpoint, check_files, check_vocabulary
 from worker.vision.decoding import greedy_config
 from worker.vision.tensors import check_tensors
@@ -63,13 +64,14 @@ class Verified:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A model in memory. adapter: its directory's name with the digest, or None."""
+    """A model in memory. adapter: its directory's name with the digest, or None. fitted: how to read its scores."""
 
     verified: Verified
     model: Any  # Florence2ForConditionalGeneration
     device: torch.device
     dtype: str
     adapter: str | None
+    fitted: Fitted = UNFITTED
 
 
 def locate(model: Path | str, revision: str | None = None) -> tuple[str, Path]:
@@ -173,12 +175,14 @@ def load(
     verified = verify(model, revision)
     network = load_base(verified)
     adapter_name = None
+    fitted = load_fitted(verified.checkpoint.folder, verified.checkpoint.digest) if adapter is None else UNFITTED
     if adapter is not None:
         network, checkpoint = merge_adapter(network, Path(adapter), verified.checkpoint.digest)
         adapter_name = f"{Path(adapter).resolve().name}@{checkpoint.digest[:DIGEST_DIGITS]}"
+        fitted = load_fitted(checkpoint.folder, verified.checkpoint.digest, checkpoint.digest)
     dtype_name = choose_dtype(dtype, where, verified.parameters)
     network = network.to(device=where, dtype=DTYPES[dtype_name]).requires_grad_(False)
-    return Loaded(verified, network, where, dtype_name, adapter_name)
+    return Loaded(verified, network, where, dtype_name, adapter_name, fitted)
 
 
 def choose_device(device: str) -> torch.device:

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from PIL import Image
 
+from domain.calibration import VERIFIED, Calibration
 from domain.observations import Engine, Observation, Plan
 from domain.photos import StoredPhoto
 from worker.vision.engine import Look
@@ -21,6 +22,10 @@ class Observer:
     def engine_for(self, plan: Plan) -> Engine:
         engine = self.engine.engine
         return engine if plan.second_reader else replace(engine, second_reader=None)
+
+    def calibration_for(self, plan: Plan) -> Calibration | None:
+        known = self.engine.calibration
+        return known and known.only({*plan.tasks, *(question.task for question in plan.questions), VERIFIED})
 
     def observe(self, photos: Sequence[tuple[StoredPhoto, bytes]], plan: Plan) -> list[Observation]:
         return self.engine.look([_look(photo, model_copy, plan) for photo, model_copy in photos])

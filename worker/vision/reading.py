@@ -8,6 +8,7 @@ from typing import Protocol
 
 from PIL import Image
 
+from domain.calibration import Calibration
 from domain.observations import Engine, Observation, Reading, TextReaders
 from worker.vision.engine import FlorenceEngine, Look
 
@@ -26,9 +27,10 @@ class TextReader(Protocol):
 
 
 class Looker(Protocol):
-    """Looks at pictures: the model alone, or the model and a second reader."""
+    """Looks at pictures: the model alone, or the model and a second reader. calibration: of the model's scores."""
 
     engine: Engine
+    calibration: Calibration | None
 
     def look(self, looks: Sequence[Look]) -> list[Observation]:
         """One observation for each look, in order. Raises InputRejected, Unavailable, ValueError."""
@@ -42,6 +44,7 @@ class TwoReaders:
 
     def __init__(self, model: Looker, reader: TextReader) -> None:
         self.engine = replace(model.engine, second_reader=reader.identity)
+        self.calibration = model.calibration
         self._model = model
         self._reader = reader
 

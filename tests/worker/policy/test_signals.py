@@ -8,11 +8,13 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from domain.calibration import VERIFIED, Calibration, Curve
 from domain.observations import (
     DetectedObject,
     LinesAnswer,
     ObjectsAnswer,
     Observation,
+    Question,
     Reading,
     Task,
     TextAnswer,
@@ -49,6 +51,18 @@ def test_a_crowd_of_harmless_objects_cannot_hide_one() -> None:
 def test_an_object_without_a_score_counts_as_certain() -> None:
     seen = an_observation(results={Task.OD: ObjectsAnswer((DetectedObject("gun", (0, 0, 9, 9), None),))})
     assert signals(seen)["objects"][0]["score"] == 1.0
+
+
+def test_objects_asked_for_by_name_count_by_their_second_reading() -> None:
+    def found(*verified: float) -> ObjectsAnswer:
+        return ObjectsAnswer(tuple(DetectedObject("a blade", (0, 0, 9, 9), 0.99, share) for share in verified))
+
+    question = Question(Task.OPEN_VOCABULARY_DETECTION, "knife")
+    known = Calibration("v1", {VERIFIED: Curve(((0.0, 0.0), (0.2, 0.8), (1.0, 1.0)))}, verified_min=0.1)
+    seen = an_observation(asked=((question, found(0.2, 0.05)),), calibration=known).calibrated()
+    first, second = signals(seen)["objects"]
+    assert (first["label"], first["group"], first["score"]) == ("knife", "weapons", 0.8)
+    assert second["label"] == "sneaker"
 
 
 def test_every_caption_is_searched_for_names() -> None:

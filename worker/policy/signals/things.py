@@ -1,4 +1,4 @@
-"""Signals about what is depicted: detected objects, captions, and object names in captions."""
+"""Signals about what is depicted: objects detected or asked for by name, captions, object names in captions."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from worker.policy.signals.subject import MOST_ITEMS, Subject
 OBJECT = Item(
     "object",
     (
-        Field("label", Kind.TEXT, "", "the detector's word"),
+        Field("label", Kind.TEXT, "", "the detector's word, or the name that was asked for"),
         Field("group", Kind.TEXT, "", "group of the policy's vocabulary, or empty"),
-        Field("score", Kind.NUMBER, SHARE, "probability; 1.0 where the task gives none"),
+        Field("score", Kind.NUMBER, SHARE, "probability, of the second reading if any; 1.0 where the task gives none"),
         Field("box", Kind.NUMBERS, "px", "x1, y1, x2, y2 of the upright image"),
         Field("share_of_picture", Kind.NUMBER, SHARE, "area of the box"),
     ),
@@ -30,11 +30,11 @@ MENTION = Item(
 
 @signal(OBJECT, many=True, cost=12)
 def objects(subject: Subject) -> list[dict[str, Any]]:
-    """Detected objects, surest first."""
+    """Detected objects, and those asked for by name that a second reading confirmed; surest first."""
     found: list[dict[str, Any]] = []
-    for item in subject.seen.objects:
+    for item in (*subject.seen.objects, *subject.seen.open_vocabulary):
         # No score means the task gave none, not that the box is doubtful; leaving it out would approve in silence.
-        score = 1.0 if item.score is None else item.score
+        score = 1.0 if item.surest is None else item.surest
         group = subject.lexicon.vocabulary.group_of(item.label)
         found.append(
             {
