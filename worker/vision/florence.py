@@ -51,7 +51,7 @@ class Verified:
 
     @property
     def identity(self) -> str:
-        """The model's name in observations: directory or hub id, '@', first digits of the weights' sha256."""
+        """The model's name in observations: directory or hub id, '@', first digits of its files' digest."""
         return f"{self.name}@{self.checkpoint.digest[:DIGEST_DIGITS]}"
 
     @property
