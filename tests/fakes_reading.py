@@ -58,6 +58,9 @@ class FakeModel:
     engine: Engine = field(default_factory=an_engine)
     plans: list[tuple[Task, ...]] = field(default_factory=list)
 
+    def engine_for(self, adapter: str | None) -> Engine:
+        return self.engine
+
     def look(self, looks: Sequence[Look]) -> list[Observation]:
         return [self._look(look) for look in looks]
 

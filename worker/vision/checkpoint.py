@@ -39,6 +39,7 @@ READ_BESIDE = (
     "vocab.json",
 )
 PICKLES = frozenset({".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle"})
+DIGEST_DIGITS = 12  # of a digest in a name
 PROGRAMS = frozenset({".py", ".so"})
 
 # Keys that make a library run, fetch, import or choose code on the checkpoint's word. `quantization_config` picks a

@@ -30,6 +30,9 @@ class Looker(Protocol):
 
     engine: Engine
 
+    def engine_for(self, adapter: str | None) -> Engine:
+        """Which eyes look with this adapter (as in Look). Raises Unavailable."""
+
     def look(self, looks: Sequence[Look]) -> list[Observation]:
         """One observation for each look, in order. Raises InputRejected, Unavailable, ValueError."""
 
@@ -45,6 +48,9 @@ class TwoReaders:
         self._model = model
         self._reader = reader
 
+    def engine_for(self, adapter: str | None) -> Engine:
+        return replace(self._model.engine_for(adapter), second_reader=self._reader.identity)
+
     def look(self, looks: Sequence[Look]) -> list[Observation]:
         seen = self._model.look(looks)
         return [
@@ -53,7 +59,7 @@ class TwoReaders:
 
     def _read(self, look: Look, seen: Observation) -> Observation:
         reading = self._reader.read(look.image, look.width, look.height)
-        return replace(seen, engine=self.engine, second_reading=reading)
+        return replace(seen, engine=self.engine_for(look.adapter), second_reading=reading)
 
 
 def with_reader(model: FlorenceEngine, readers: TextReaders, threads: int) -> Looker:
