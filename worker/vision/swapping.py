@@ -2,8 +2,10 @@
 
 Each adapter gets layers of its own, ready to compute (merged in float32, rounded and packed as the model's are), and a
 change of adapters exchanges the layers. The base's are never written to: going back is exact however often, and
-neither a step nor the compiler notices that there is an adapter. Measured at base size, bfloat16 on two Zen 4 cores,
-rank 16 on every projection of the language model's attention: see README ("Adapters are layers exchanged").
+neither a step nor the compiler notices that there is an adapter. Measured at base size on one Zen 4 core, an adapter of
+rank 16 on all attention projections of the language model (72 layers): read and checked in 0.2 s, ready in 0.4 s of CPU
+(85 MB in bfloat16), then exchanged in 1 ms. Unmerged, its two products would make a packed layer of 768 x 768 take 169
+instead of 67 microseconds for 4 rows and 315 instead of 191 for 24.
 
 Ready layers take memory, so they are made when first used and the least recently used are dropped beyond a bound; the
 low-rank factors stay. The base's float32 weights are read again from its files, layer by layer.
