@@ -218,7 +218,7 @@ class Plan:
 class Engine:
     """Which eyes looked: enough to know whether two observations are comparable."""
 
-    model: str  # directory name or hub id, with the weights' digest after '@'
+    model: str  # directory name or hub id, with the digest of its files after '@'
     adapter: str | None
     revision: str  # of our engine: prompts, parsing, decoding
     dtype: str

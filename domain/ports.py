@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -39,6 +39,12 @@ class LeasedJob:
     photo: StoredPhoto | None = None
     seen: Observation | None = None
     plan_digest: str | None = None  # of the plan that it was seen under
+    adapter: str | None = None  # with which the photo is to be looked at, decided when the row was leased
+
+
+# Which adapter looks at a job's photo: a name, "base" for the model without one, None for what the engine was loaded
+# with. The same answer for the same job while the routes stay as they are (a canary's share goes by hash).
+Route = Callable[[ImageJob], str | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +62,11 @@ class Ledger(Protocol):
     def accept(self, job: ImageJob, body_digest: str) -> Accepted:
         """Commit the row. Raises Conflict for a reused key with another body, NotFound for an unknown tenant."""
 
-    def lease(self, state: JobState, limit: int) -> list[LeasedJob]:
-        """Take up to `limit` waiting rows, best priority and oldest first; one row when it has to run alone."""
+    def lease(self, state: JobState, limit: int, route: Route | None = None) -> list[LeasedJob]:
+        """Take up to `limit` waiting rows, best priority and oldest first; one row when it has to run alone.
+
+        route: rows are leased with their adapter, and all with that of the first.
+        """
 
     def renew(self, leases: Sequence[Lease]) -> None:
         """Push the deadline of the leases that are still ours."""
@@ -150,14 +159,22 @@ class ObservationCache(Protocol):
 
 
 class Vision(Protocol):
-    def engine_for(self, plan: Plan) -> Engine:
-        """The engine that an observation under this plan will name; known without looking."""
+    def engine_for(self, plan: Plan, adapter: str | None = None) -> Engine:
+        """The engine that an observation under this plan and adapter will name; known without looking.
 
-    def calibration_for(self, plan: Plan) -> Calibration | None:
-        """How scores seen under this plan are read today; None where nothing was fitted to the weights."""
+        adapter: as a Route answers. Raises Unavailable for one that is not loaded.
+        """
 
-    def observe(self, photos: Sequence[tuple[StoredPhoto, bytes]], plan: Plan) -> list[Observation]:
-        """Look at model copies; one observation for each, in order, with raw scores."""
+    def calibration_for(self, plan: Plan, adapter: str | None = None) -> Calibration | None:
+        """How scores seen under this plan and adapter are read today; None where nothing was fitted to the weights.
+
+        Raises what `engine_for` raises.
+        """
+
+    def observe(
+        self, photos: Sequence[tuple[StoredPhoto, bytes]], plan: Plan, adapter: str | None = None
+    ) -> list[Observation]:
+        """Look at model copies; one observation for each, in order, scores raw. Raises what `engine_for` raises."""
 
 
 class Judge(Protocol):

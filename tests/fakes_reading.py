@@ -60,6 +60,12 @@ class FakeModel:
     plans: list[tuple[Task, ...]] = field(default_factory=list)
     calibration: Calibration | None = None
 
+    def calibration_for(self, adapter: str | None) -> Calibration | None:
+        return self.calibration
+
+    def engine_for(self, adapter: str | None) -> Engine:
+        return self.engine
+
     def look(self, looks: Sequence[Look]) -> list[Observation]:
         return [self._look(look) for look in looks]
 

@@ -63,7 +63,16 @@ class VisionSettings(BaseSettings):
 
     model: str = Field("shelf-tiny", description="directory, hub id, or 'shelf-tiny' (shipped)")
     model_revision: str | None = Field(None, description="pinned revision of a hub id; required for hub ids")
-    adapter: Path | None = Field(None, description="LoRA directory; None = base")
+    adapter: Path | None = Field(
+        None, description="LoRA directory; looks at every photo that no route gives another one; None = base"
+    )
+    adapters: Path | None = Field(
+        None, description="directory whose subdirectories are LoRA adapters that routes may name; None = no others"
+    )
+    adapter_memory_mb: Count = Field(
+        1024,
+        description="MB of adapters' ready layers to hold; each takes what the layers take that it changes",
+    )
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1 …")
     dtype: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="auto = bfloat16 where it is faster (CUDA; CPUs with bfloat16, large models), else float32"

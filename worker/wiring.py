@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from functools import cache, partial
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from celery import Celery
 from pydantic import SecretStr
 
+from domain.errors import CheckpointRefused
 from domain.observations import Plan, TextReaders
 from domain.taxonomy import Taxonomy
 from worker.acceptance import AcceptTools
@@ -56,8 +59,12 @@ from worker.storage.sweeping import Sweeping
 from worker.storage.vault import Vault
 from worker.sweeper import Sweeper
 from worker.taxonomy.files import ALIASES, read_compact, shipped
+from worker.telemetry import log
 from worker.upkeep import Upkeep
 from worker.wakeups import Wakeups
+
+if TYPE_CHECKING:
+    from worker.vision.engine import FlorenceEngine
 
 # Rows that one wake-up of a stage serves; vision's comes from its batch size.
 _BATCH = {"intake": 1, "publish": 1, "deliver": 1}
@@ -281,12 +288,26 @@ def vision_tools() -> VisionTools:
         dtype=chosen.dtype,
         threads=chosen.threads,
         compiling=chosen.compile,
+        adapter_memory=chosen.adapter_memory_mb << 20,
     )
+    _add_adapters(engine, chosen.adapters)
     engine.warm_up()
     looker = with_reader(engine, chosen.text_reader, chosen.text_reader_threads)
     plan = Plan().read_by(chosen.text_reader)
     cache = observation_cache() if chosen.observation_cache else NoObservationCache()
     return VisionTools(ledger=ledger(), artifacts=artifacts(), vision=Observer(looker), plan=plan, cache=cache)
+
+
+def _add_adapters(engine: FlorenceEngine, folder: Path | None) -> None:
+    """All in a folder. One that is refused is left out: its photos wait, those of the others do not."""
+    if folder is not None and not folder.is_dir():
+        raise CheckpointRefused(str(folder), "There is no such directory.", "Check SHELFGUARD_ADAPTERS.")
+    for found in sorted(folder.iterdir()) if folder is not None else ():
+        if found.is_dir() and not found.name.startswith("."):
+            try:
+                engine.add_adapter(found)
+            except CheckpointRefused as why:
+                log.error("adapter_left_out", why=str(why))
 
 
 def check_text_reader() -> str:

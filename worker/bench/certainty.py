@@ -16,7 +16,8 @@ def measure(engine: FlorenceEngine, seed: int, count: int, progress: Callable[[i
     For phrases the shares that are verified at the engine's threshold; "forced" where it must draw a box, as the
     original weights always do.
     """
-    known, how = engine.calibration, engine.verification
+    fitted = engine.fitted_for(None)
+    known, how = fitted.calibration, fitted.verification
     samples = collect(engine, seed, count, how.siblings, progress)
     figures: dict[str, Any] = {"calibration": known and known.version}
     counted: dict[str, int] = {}

@@ -227,13 +227,13 @@ def _with_second_reader(engine: FlorenceEngine, readers: TextReaders) -> Looker:
 
 def as_line(outcome: Outcome, engine: Looker) -> dict[str, Any]:
     """The JSON object of one picture."""
-    photo, error = outcome.photo, outcome.error
+    photo, error, calibration = outcome.photo, outcome.error, engine.calibration_for(None)
     return {
         "path": outcome.path,
         "image": photo and {"width": photo.width, "height": photo.height, "sha256": photo.sha256},
         "model": engine.engine.model,
         "adapter": engine.engine.adapter,
-        "calibration": engine.calibration and engine.calibration.version,
+        "calibration": calibration and calibration.version,
         "results": outcome.seen.results_json() if outcome.seen else {},
         "error": error and {"code": code_of(error), "message": message_of(error)},
     }
@@ -251,7 +251,7 @@ def _calibrated(outcome: Outcome, engine: Looker) -> Outcome:
     """Scores as probabilities of being right, where that was measured for these weights."""
     if outcome.seen is None:
         return outcome
-    return replace(outcome, seen=replace(outcome.seen, calibration=engine.calibration).calibrated())
+    return replace(outcome, seen=replace(outcome.seen, calibration=engine.calibration_for(None)).calibrated())
 
 
 def _without_doubtful(outcome: Outcome) -> Outcome:

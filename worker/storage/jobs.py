@@ -46,7 +46,10 @@ def job_from_row(row: RowMapping | Mapping[str, Any]) -> ImageJob:
 
 
 def leased_from_row(
-    row: RowMapping, observation: Mapping[str, Any] | None, plan_digest: str | None = None
+    row: RowMapping,
+    observation: Mapping[str, Any] | None,
+    plan_digest: str | None = None,
+    adapter: str | None = None,
 ) -> LeasedJob:
     return LeasedJob(
         lease=Lease(job_id=row["id"], token=row["lease_token"], size=row["lease_size"]),
@@ -56,4 +59,5 @@ def leased_from_row(
         photo=StoredPhoto.from_json(row["photo"]) if row["photo"] else None,
         seen=Observation.from_json(observation) if observation else None,
         plan_digest=plan_digest,
+        adapter=adapter,
     )

@@ -33,11 +33,12 @@ TOKENS_AT_ONCE = 1024  # of all rows in one step; bounds the logits (205 kB a to
 @dataclass(frozen=True, slots=True)
 class Pick:
     """One choice to make: which of the tree's answers fits the image under the prompt. Picks that share an image
-    object share its features."""
+    object share its features. adapter: as in Look."""
 
     image: Image.Image
     prompt: Prompt
     tree: PrefixTree
+    adapter: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,10 +27,15 @@ class TextReader(Protocol):
 
 
 class Looker(Protocol):
-    """Looks at pictures: the model alone, or the model and a second reader. calibration: of the model's scores."""
+    """Looks at pictures: the model alone, or the model and a second reader."""
 
     engine: Engine
-    calibration: Calibration | None
+
+    def calibration_for(self, adapter: str | None) -> Calibration | None:
+        """How the model's scores are read with this adapter. Raises Unavailable."""
+
+    def engine_for(self, adapter: str | None) -> Engine:
+        """Which eyes look with this adapter (as in Look). Raises Unavailable."""
 
     def look(self, looks: Sequence[Look]) -> list[Observation]:
         """One observation for each look, in order. Raises InputRejected, Unavailable, ValueError."""
@@ -44,9 +49,14 @@ class TwoReaders:
 
     def __init__(self, model: Looker, reader: TextReader) -> None:
         self.engine = replace(model.engine, second_reader=reader.identity)
-        self.calibration = model.calibration
         self._model = model
         self._reader = reader
+
+    def engine_for(self, adapter: str | None) -> Engine:
+        return replace(self._model.engine_for(adapter), second_reader=self._reader.identity)
+
+    def calibration_for(self, adapter: str | None) -> Calibration | None:
+        return self._model.calibration_for(adapter)
 
     def look(self, looks: Sequence[Look]) -> list[Observation]:
         seen = self._model.look(looks)
@@ -56,7 +66,7 @@ class TwoReaders:
 
     def _read(self, look: Look, seen: Observation) -> Observation:
         reading = self._reader.read(look.image, look.width, look.height)
-        return replace(seen, engine=self.engine, second_reading=reading)
+        return replace(seen, engine=self.engine_for(look.adapter), second_reading=reading)
 
 
 def with_reader(model: FlorenceEngine, readers: TextReaders, threads: int) -> Looker:

@@ -51,6 +51,9 @@ class Shown(Protocol):
     @property
     def height(self) -> int: ...
 
+    @property
+    def adapter(self) -> str | None: ...
+
 
 class Place(NamedTuple):
     """Where an object stands: which look, which of its questions, which object of the answer."""
@@ -129,7 +132,7 @@ def _asked(
                 log.info("vision.not_verified %s", error)
                 continue
             prompt = prompt_for_question(Question(Task.REGION_TO_CATEGORY, box), look.width, look.height)
-            yield _Asked(place, Pick(look.image, prompt, tree), for_phrase)
+            yield _Asked(place, Pick(look.image, prompt, tree, look.adapter), for_phrase)
 
 
 def _hits(number: int, seen: Observation) -> Iterator[tuple[Place, str, Box]]:

@@ -153,7 +153,8 @@ def test_shelf_tiny_confirms_what_is_there_and_not_what_is_not(shipped: str) -> 
 
     shown = sample_pictures(8)
     looks = [look(one.image) for one in shown]
-    right = read_again(engine, looks, [seen(one.phrase, boxes=[one.region]) for one in shown], engine.verification)
-    wrong = read_again(engine, looks, [seen("slot machine", boxes=[one.region]) for one in shown], engine.verification)
+    how = engine.fitted_for(None).verification
+    right = read_again(engine, looks, [seen(one.phrase, boxes=[one.region]) for one in shown], how)
+    wrong = read_again(engine, looks, [seen("slot machine", boxes=[one.region]) for one in shown], how)
     surer = [(verified(there)[0] or 0) > (verified(gone)[0] or 0) for there, gone in zip(right, wrong, strict=True)]
     assert sum(surer) >= 7
