@@ -13,12 +13,14 @@ import pytest
 from sqlalchemy import text, update
 from sqlalchemy.exc import DBAPIError
 
+from domain.banks import NOTHING_RECALLED
 from domain.policies import Bundle
 from tests.integration.policy_site import SHIPPED, WHY, Site, a_policy, a_site
 from tests.worker.policy.conftest import a_rule
 from worker.storage.caps import SqlDailyCaps
 from worker.storage.database import Database
 from worker.storage.tables import decisions, metadata
+from worker.taxonomy.files import shipped
 
 pytestmark = pytest.mark.integration
 
@@ -219,9 +221,9 @@ class TestExplaining:
         receipt = site.decision(site.judged(title="Red sneaker"))["receipt"]
         assert (receipt["plan"], receipt["photo_sha256"], receipt["model"]) == ("plan", "a" * 64, "fake@0")
         assert receipt["seller"]["title"] == "Red sneaker"
-        assert {
-            name: receipt[name] for name in ("calibration", "taxonomy", "banks", "near_duplicate")
-        } == dict.fromkeys(("calibration", "taxonomy", "banks", "near_duplicate"))
+        assert (receipt["calibration"], receipt["taxonomy"]) == (None, shipped().version)
+        assert receipt["banks"] == NOTHING_RECALLED.bank_version
+        assert receipt["signals"]["near_duplicates"] == receipt["signals"]["bank_matches"] == []
         assert receipt["caps"] == {}
 
     def test_a_decision_that_was_tampered_with_differs(self, site: Site) -> None:
