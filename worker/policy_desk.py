@@ -6,7 +6,7 @@ Plain functions of the store and the rule engine; the HTTP API is a shell over t
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +23,7 @@ from domain.policies import (
     scope_of,
 )
 from domain.ports import Policies
+from domain.taxonomy import Taxonomy
 from worker.policy.engine import PolicyEngine
 from worker.policy.explaining import explain, not_run, rerun
 from worker.policy.statement import statement
@@ -56,6 +57,7 @@ class PolicyDesk:
     redecisions: SqlRedecisions
     alarms: Alarms
     decisions: StoredDecisions
+    taxonomy: Taxonomy | None = None  # that workers judge by; None = the shipped one
     _engines: dict[str, PolicyEngine] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -64,7 +66,7 @@ class PolicyDesk:
 
         Raises PolicyInvalid, and then nothing was kept and what is live stays; InputRejected, NotFound.
         """
-        engine = checked(wish.bundle)
+        engine = checked(wish.bundle, self.taxonomy)
         redecide = None if wish.redecide is None else parse_scope(wish.redecide, wish.tenant, engine)
         if wish.alone:
             check_reason(wish.reason)
@@ -184,17 +186,17 @@ class PolicyDesk:
             if version not in self._engines:
                 if len(self._engines) >= _MOST_ENGINES:
                     del self._engines[next(iter(self._engines))]
-                self._engines[version] = PolicyEngine.of_bundle(self.store.bundle(version))
+                self._engines[version] = PolicyEngine.of_bundle(self.store.bundle(version), self.taxonomy)
             return self._engines[version]
 
 
-def checked(bundle: Bundle) -> PolicyEngine:
+def checked(bundle: Bundle, taxonomy: Taxonomy | None = None) -> PolicyEngine:
     """Compile a policy from files that somebody sent, and run its tests. Raises PolicyInvalid."""
     if sum(map(len, bundle.files.values())) > MOST_BUNDLE:
         raise PolicyInvalid([f"The files have more than {MOST_BUNDLE} characters together; shorten the word lists."])
     if names := [name for name, text in bundle.files.items() if "\0" in text]:
         raise PolicyInvalid([f"{names[0]}:1: holds a NUL character; save it as plain text."])
-    return PolicyEngine.of_bundle(bundle).rehearsed()
+    return PolicyEngine.of_bundle(bundle, taxonomy).rehearsed()
 
 
 def parse_scope(text: str, tenant: str | None, engine: PolicyEngine) -> Scope:
@@ -229,8 +231,3 @@ def _published(publication: Publication) -> dict[str, Any]:
 
 def _visible(scope: str | None, tenant: str | None) -> bool:
     return tenant is None or scope in (None, tenant)
-
-
-def bundle_of(data: Mapping[str, Any]) -> Bundle:
-    """A version as `PolicyDesk.version` gives it."""
-    return Bundle(data["entry"], data["files"])

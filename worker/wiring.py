@@ -256,6 +256,7 @@ def policy_desk() -> PolicyDesk:
         redecisions=redecisions(),
         alarms=alarms(),
         decisions=StoredDecisions(database()),
+        taxonomy=taxonomy(),
     )
 
 

@@ -158,7 +158,7 @@ def _published() -> str:
 
     live = [one for one in wiring.policies().live().scopes.values() if one.version is not None]
     for one in live:
-        PolicyEngine.of_bundle(wiring.policies().bundle(str(one.version))).rehearsed()
+        PolicyEngine.of_bundle(wiring.policies().bundle(str(one.version)), wiring.taxonomy()).rehearsed()
     return f"{len(live)} published, each loads and passes its tests" if live else "none; what is shipped judges"
 
 
