@@ -10,6 +10,7 @@ from domain.inspection import Exposure, Inspection
 from worker.intake.barcodes import find_barcodes
 from worker.intake.layout import count_panels, find_frame
 from worker.intake.pdq import pdq
+from worker.intake.pixels import fitted
 from worker.intake.regions import Mask, find_regions
 
 FINE_SIDE = 512  # px; frames of a few pixels still show
@@ -20,8 +21,8 @@ COLOUR_SHARE = 0.001  # of the picture; a bin with less does not count as one of
 
 def inspect(upright: Image.Image, digital_source_type: str = "") -> Inspection:
     """Of an upright RGB picture of at least 3 x 3 pixels: the model's copy, so that all judge the same pixels."""
-    fine = np.asarray(_fit(upright, FINE_SIDE))
-    small = _fit(upright, COARSE_SIDE)
+    fine = np.asarray(fitted(upright, FINE_SIDE))
+    small = fitted(upright, COARSE_SIDE)
     coarse = np.asarray(small)
     grey = np.asarray(small.convert("L"))
     regions = find_regions(coarse)
@@ -48,12 +49,3 @@ def _exposure(grey: NDArray[np.uint8], ground: Mask) -> Exposure:
 def _colours(picture: NDArray[np.uint8]) -> int:
     bins = (picture >> 4).astype(np.int32) @ np.array([256, 16, 1], dtype=np.int32)
     return int((np.bincount(bins.ravel()) >= max(1.0, COLOUR_SHARE * bins.size)).sum())
-
-
-def _fit(picture: Image.Image, side: int) -> Image.Image:
-    """Scaled down so that the longer side is at most `side`; never up."""
-    scale = side / max(picture.size)
-    if scale >= 1:
-        return picture
-    width, height = (max(1, round(length * scale)) for length in picture.size)
-    return picture.resize((width, height), Image.Resampling.BOX)

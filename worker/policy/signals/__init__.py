@@ -38,4 +38,4 @@ _PROVIDERS = (
 
 def compute(subject: Subject) -> dict[str, Any]:
     """Every registered signal by name: only text, numbers, flags, lists, maps; None = not measured."""
-    return {name: one.compute(subject) for name, one in registered().items()}
+    return {name: subject.once(one.compute) for name, one in registered().items()}

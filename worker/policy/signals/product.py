@@ -84,10 +84,10 @@ def placed_text(subject: Subject) -> list[dict[str, Any]]:
     ]
 
 
-@signal(Kind.NUMBER, unit=SHARE, cost=350)
+@signal(Kind.NUMBER, unit=SHARE, cost=5)
 def text_share_outside(subject: Subject) -> float:
     """Share of the picture under text that is not on the product; where nothing says where that is, under all text."""
-    return round(min(1.0, sum((line["share"] * (1 - line["inside"]) for line in placed_text(subject)), 0.0)), 6)
+    return round(min(1.0, sum((line["share"] * (1 - line["inside"]) for line in subject.once(placed_text)), 0.0)), 6)
 
 
 def _where(subject: Subject) -> tuple[str, list[Any]]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any, TypeVar
 
 from domain.banks import NOTHING_RECALLED, Recalled
 from domain.jobs import ImageJob
@@ -14,6 +15,8 @@ from domain.photos import StoredPhoto
 from domain.taxonomy import Taxonomy
 from worker.policy.words.lexicon import Lexicon
 from worker.policy.words.phones import region_of
+
+T = TypeVar("T")
 
 # Bounds on what one photo may put into a decision, so that a hostile one costs no more than a rich one.
 MOST_ITEMS = 100  # objects, lines, hits of one kind
@@ -27,6 +30,17 @@ class Subject:
     seen: Observation
     lexicon: Lexicon
     recalled: Recalled = NOTHING_RECALLED
+
+    def once(self, compute: Callable[[Subject], T]) -> T:
+        """What `compute` gives for this photo, computed when first asked for; readers leave it as it is."""
+        if compute not in self._computed:
+            self._computed[compute] = compute(self)
+        found: T = self._computed[compute]
+        return found
+
+    @cached_property
+    def _computed(self) -> dict[Callable[[Subject], Any], Any]:
+        return {}
 
     @property
     def taxonomy(self) -> Taxonomy:
