@@ -11,7 +11,7 @@ from domain.jobs import ImageJob
 from domain.observations import Observation
 
 ALT_TEXT_SOFT_LIMIT = 150  # characters; custom, not a rule of WCAG
-TAG_MIN_SCORE = 0.3  # uncalibrated; below this a detection does not become a tag
+TAG_MIN_SCORE = 0.3  # below this a detection does not become a tag
 
 
 class Source(StrEnum):

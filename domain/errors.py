@@ -9,6 +9,7 @@ ShelfguardError
 ├── Forbidden          the caller is known but may not do this
 ├── CheckpointRefused  weights or adapter files that must not be loaded
 ├── ExtraMissing       a setting asks for a part that is not installed
+├── TaxonomyRefused    files that are no taxonomy of categories
 ├── PolicyInvalid      a policy that does not check; the one before it stays live
 └── RuleFailed         a rule that could not be evaluated for one photo; a person looks at that photo
 """
@@ -109,6 +110,17 @@ class ExtraMissing(ShelfguardError):
         super().__init__(f"{what} is not installed. Install it: pip install 'shelfguard[{extra}]'")
         self.what = what
         self.extra = extra
+
+
+class TaxonomyRefused(ShelfguardError):
+    """Files that cannot be read as a taxonomy; says which and why."""
+
+    def __init__(self, path: str, why: str) -> None:
+        super().__init__(
+            f"{path}: {why}. Give a folder with Shopify's release, or a file that `shelfguard taxonomy load` wrote."
+        )
+        self.path = path
+        self.why = why
 
 
 class PolicyInvalid(ShelfguardError):

@@ -6,8 +6,9 @@ engine that can answer "which causes?" can stand behind it. A decision keeps its
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -18,6 +19,13 @@ Evidence = Mapping[str, Any]
 Condition = Callable[[Signals], Sequence[Evidence]]
 
 RULE_ERROR = "RULE_ERROR"
+RULE_ERROR_MESSAGES = {
+    "en": "A rule could not be evaluated, so a person looks at this photo.",
+    "de": "Eine Regel konnte nicht ausgewertet werden, deshalb sieht sich ein Mensch dieses Foto an.",
+    "fr": "Une règle n'a pas pu être évaluée ; une personne examine donc cette photo.",
+    "es": "No se pudo evaluar una regla, por lo que una persona revisará esta foto.",
+}
+MOST_SCOPES = 1_000  # pairs of tenant and channel whose rules a policy remembers
 CHANNELS = ("google_merchant", "amazon_main", "ebay", "meta", "own_shop")
 ALL_CHANNELS = "*"
 
@@ -29,7 +37,10 @@ class Verdict(StrEnum):
 
     @property
     def rank(self) -> int:
-        return (Verdict.APPROVE, Verdict.REVIEW, Verdict.REJECT).index(self)
+        return _RANKS[self]
+
+
+_RANKS = {Verdict.APPROVE: 0, Verdict.REVIEW: 1, Verdict.REJECT: 2}
 
 
 def worst(verdicts: Iterable[Verdict]) -> Verdict:
@@ -59,25 +70,55 @@ class Rule:
     mode: Mode = Mode.LIVE
     effective_from: datetime | None = None
     effective_to: datetime | None = None
+    translations: Mapping[str, str] = field(default_factory=dict)  # the message by language; `message` is English
+    max_daily_rejections: int | None = None  # of one tenant's photos; beyond it a person looks instead
 
     def applies(self, tenant: str, channel: str, at: datetime) -> bool:
-        """In scope and in force. The end of the period is exclusive."""
+        """In scope and in force."""
+        return self.covers(tenant, channel) and self.in_force(at)
+
+    def covers(self, tenant: str, channel: str) -> bool:
+        """In scope, and more than a draft."""
         return (
             self.mode is not Mode.DRAFT
             and ("*" in self.tenants or tenant in self.tenants)
             and (ALL_CHANNELS in self.channels or channel in self.channels)
-            and (self.effective_from is None or self.effective_from <= at)
-            and (self.effective_to is None or at < self.effective_to)
         )
+
+    def in_force(self, at: datetime) -> bool:
+        """The end of the period is exclusive."""
+        return (self.effective_from is None or self.effective_from <= at) and (
+            self.effective_to is None or at < self.effective_to
+        )
+
+    def message_in(self, language: str) -> str:
+        """What the seller reads; English where there is no translation."""
+        return self.translations.get(language, self.message)
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Rules under one version; `version` is a digest of the files, so that a receipt can name it."""
+    """Rules under one version, by their ids; `version` is a digest of the files, so that a receipt can name it."""
 
     id: str
     version: str
     rules: tuple[Rule, ...]
+    _scopes: dict[tuple[str, str], tuple[Rule, ...]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "rules", tuple(sorted(self.rules, key=lambda rule: rule.id)))
+
+    def covering(self, tenant: str, channel: str) -> tuple[Rule, ...]:
+        """The rules in scope, whatever their dates. Remembered: most photos of a shop ask for the same."""
+        key = (tenant, channel)
+        rules = self._scopes.get(key)
+        if rules is None:
+            if len(self._scopes) >= MOST_SCOPES:
+                self._scopes.clear()
+            rules = self._scopes[key] = tuple(rule for rule in self.rules if rule.covers(tenant, channel))
+        return rules
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +177,14 @@ class Decision:
             "receipt": dict(self.receipt),
         }
 
+    def same_effect(self, other: Decision) -> bool:
+        """Whether sellers, shops and reviewers would be told the same; versions and shadow rules are not told."""
+        return self._told() == other._told()
+
+    def _told(self) -> object:
+        findings = [finding.as_json() | {"rule_version": 0} for finding in self.findings if not finding.shadow]
+        return dict(self.channels), sorted(findings, key=lambda item: (item["channel"], item["rule"]))
+
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Decision:
         return cls(
@@ -145,27 +194,44 @@ class Decision:
         )
 
 
-def decide(policy: Policy, signals: Signals, tenant: str, channels: Sequence[str], at: datetime) -> Decision:
-    """Judge one photo for each channel. Never raises: a rule that fails sends the photo to review."""
+def language_of(locale: str | None) -> str:
+    """The language of a locale such as "de-AT" or "pt_BR", lower-case; an empty string where none is named."""
+    return re.split(r"[-_]", locale or "", maxsplit=1)[0].strip().lower()
+
+
+def decide(
+    policy: Policy,
+    signals: Signals,
+    tenant: str,
+    channels: Sequence[str],
+    at: datetime,
+    locale: str | None = None,
+    spent: Collection[str] = (),
+) -> Decision:
+    """Judge one photo for each channel, with messages in the seller's language where there are any.
+
+    `spent` are rules whose cap for the day is used up: what they would reject goes to review.
+    Never raises: a rule that fails sends the photo to review.
+    """
     causes: dict[str, Sequence[Evidence] | str] = {}
+    verdicts: dict[str, Verdict] = {}
     findings: list[Finding] = []
-    rules = sorted(policy.rules, key=lambda rule: rule.id)
+    language = language_of(locale)
     for channel in channels:
-        for rule in rules:
-            if not rule.applies(tenant, channel, at):
+        found: list[Finding] = []
+        for rule in policy.covering(tenant, channel):
+            if (rule.effective_from or rule.effective_to) and not rule.in_force(at):
                 continue
-            if rule.id not in causes:
-                causes[rule.id] = _causes(rule, signals)
-            if finding := _finding(rule, channel, causes[rule.id]):
-                findings.append(finding)
-    live = [finding for finding in findings if not finding.shadow]
-    return Decision(
-        channels={
-            channel: worst(finding.action for finding in live if finding.channel == channel) for channel in channels
-        },
-        findings=tuple(findings),
-        receipt={"policy": policy.id, "policy_version": policy.version, "decided_at": at.isoformat()},
-    )
+            if (caused := causes.get(rule.id)) is None:
+                caused = causes[rule.id] = _causes(rule, signals)
+            if caused:
+                finding = _finding(rule, channel, caused, language)
+                found.append(_softened(finding) if rule.id in spent else finding)
+        live = [finding.action for finding in found if not finding.shadow]
+        verdicts[channel] = worst(live) if live else Verdict.APPROVE
+        findings += found
+    receipt = {"policy": policy.id, "policy_version": policy.version, "decided_at": at.isoformat()}
+    return Decision(verdicts, tuple(findings), receipt | {"locale": locale} if locale else receipt)
 
 
 def _causes(rule: Rule, signals: Signals) -> Sequence[Evidence] | str:
@@ -176,30 +242,20 @@ def _causes(rule: Rule, signals: Signals) -> Sequence[Evidence] | str:
         return f"{type(error).__name__}: {error}"
 
 
-def _finding(rule: Rule, channel: str, causes: Sequence[Evidence] | str) -> Finding | None:
-    shadow = rule.mode is Mode.SHADOW
-    if isinstance(causes, str):
-        return Finding(
-            rule=rule.id,
-            rule_version=rule.version,
-            policy_code=RULE_ERROR,
-            severity=rule.severity,
-            action=Verdict.REVIEW,
-            channel=channel,
-            message="A rule could not be evaluated, so a person looks at this photo.",
-            evidence=({"kind": "error", "error": causes},),
-            shadow=shadow,
-        )
-    if not causes:
-        return None
+def _softened(finding: Finding) -> Finding:
+    return replace(finding, action=Verdict.REVIEW) if finding.action is Verdict.REJECT else finding
+
+
+def _finding(rule: Rule, channel: str, causes: Sequence[Evidence] | str, language: str) -> Finding:
+    failed = isinstance(causes, str)
     return Finding(
         rule=rule.id,
         rule_version=rule.version,
-        policy_code=rule.policy_code,
+        policy_code=RULE_ERROR if failed else rule.policy_code,
         severity=rule.severity,
-        action=rule.action,
+        action=Verdict.REVIEW if failed else rule.action,
         channel=channel,
-        message=rule.message,
-        evidence=tuple(causes),
-        shadow=shadow,
+        message=RULE_ERROR_MESSAGES.get(language, RULE_ERROR_MESSAGES["en"]) if failed else rule.message_in(language),
+        evidence=({"kind": "error", "error": causes},) if isinstance(causes, str) else tuple(causes),
+        shadow=rule.mode is Mode.SHADOW,
     )

@@ -1,8 +1,9 @@
 """Observation: what the model saw in one photo. No opinion about it.
 
-Coordinates are pixels of the upright image, origin top left. Scores are probabilities in 0..1 as the model gave them
-(uncalibrated), or None where a task yields none. `as_json`/`from_json` are the stored and the printed form: the same
-keys that `shelfguard analyze --json` prints under `results`.
+Coordinates are pixels of the upright image, origin top left. Scores are probabilities in 0..1 as the model gave them,
+or None where a task yields none; `Observation.calibrated` reads them as probabilities of being right.
+`as_json`/`from_json` are the stored and the printed form: the same keys that `shelfguard analyze --json` prints under
+`results`.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, cast
+
+from domain.calibration import VERIFIED, VERIFIED_MIN, Calibration
 
 Box = tuple[float, float, float, float]
 Quad = tuple[float, float, float, float, float, float, float, float]
@@ -91,6 +94,11 @@ class DetectedObject:
     box: Box
     score: float | None = None
     verified_score: float | None = None
+
+    @property
+    def surest(self) -> float | None:
+        """The score to go by: of the second reading where there was one."""
+        return self.score if self.verified_score is None else self.verified_score
 
     def as_json(self) -> Json:
         out: Json = {"label": self.label, "box": list(self.box), "score": self.score}
@@ -210,7 +218,7 @@ class Plan:
 class Engine:
     """Which eyes looked: enough to know whether two observations are comparable."""
 
-    model: str  # directory name or hub id, with the weights' digest after '@'
+    model: str  # directory name or hub id, with the digest of its files after '@'
     adapter: str | None
     revision: str  # of our engine: prompts, parsing, decoding
     dtype: str
@@ -228,7 +236,10 @@ class Engine:
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """What one engine answered for one photo under one plan."""
+    """What one engine answered for one photo under one plan.
+
+    calibration: how to read the scores; None where nothing is known, or nothing has been said yet.
+    """
 
     sha256: str  # of the received bytes
     width: int
@@ -237,6 +248,42 @@ class Observation:
     results: Mapping[Task, Answer] = field(default_factory=dict)
     asked: tuple[tuple[Question, Answer], ...] = ()
     second_reading: Reading | None = None
+    calibration: Calibration | None = None
+
+    def calibrated(self) -> Observation:
+        """The same with its scores read by its calibration. Raw without one; doing it twice changes nothing more.
+
+        A second reader's scores are its own and stay as they are.
+        """
+        known = self.calibration
+        if known is None or not known.curves:
+            return self
+        return replace(
+            self,
+            results={task: _calibrated(task, answer, known) for task, answer in self.results.items()},
+            asked=tuple((question, _calibrated(question.task, answer, known)) for question, answer in self.asked),
+            calibration=known.applied(),
+        )
+
+    @property
+    def verified_min(self) -> float:
+        """From which score on an open-vocabulary object counts as there; in the terms of this observation's scores."""
+        return VERIFIED_MIN if self.calibration is None else self.calibration.verified_min
+
+    def counts(self, item: DetectedObject) -> bool:
+        """Whether an open-vocabulary object is there, as far as scores say; without a score nothing speaks against."""
+        return item.surest is None or item.surest >= self.verified_min
+
+    @property
+    def open_vocabulary(self) -> tuple[DetectedObject, ...]:
+        """Objects that were asked for by name and count as there, labelled with the name they were asked by."""
+        return tuple(
+            replace(item, label=str(question.input))
+            for question, answer in self.asked
+            if question.task is Task.OPEN_VOCABULARY_DETECTION and isinstance(answer, ObjectsAnswer)
+            for item in answer.objects
+            if self.counts(item)
+        )
 
     @property
     def caption(self) -> str:
@@ -299,13 +346,14 @@ class Observation:
         return out
 
     def as_json(self) -> Json:
-        return {
+        out: Json = {
             "sha256": self.sha256,
             "width": self.width,
             "height": self.height,
             "engine": self.engine.as_json(),
             "results": self.results_json(),
         }
+        return out if self.calibration is None else out | {"calibration": self.calibration.as_json()}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Observation:
@@ -313,6 +361,7 @@ class Observation:
         results = dict(data["results"])
         asked = results.pop("asked", [])
         second = results.pop("second_reader", None)
+        known = data.get("calibration")
         return cls(
             sha256=data["sha256"],
             width=data["width"],
@@ -321,7 +370,26 @@ class Observation:
             results={Task(name): answer_from_json(answer) for name, answer in results.items()},
             asked=tuple((_question_from_json(item), answer_from_json(item)) for item in asked),
             second_reading=None if second is None else _reading_from_json(second),
+            calibration=None if known is None else Calibration.from_json(known),
         )
+
+
+def _calibrated(task: Task, answer: Answer, known: Calibration) -> Answer:
+    """Its scores read; masks have none."""
+    if isinstance(answer, TextAnswer):
+        return replace(answer, score=known.read(task, answer.score))
+    if isinstance(answer, LinesAnswer):
+        return LinesAnswer(tuple(replace(line, score=known.read(task, line.score)) for line in answer.lines))
+    if isinstance(answer, ObjectsAnswer):
+        return ObjectsAnswer(
+            tuple(
+                replace(
+                    item, score=known.read(task, item.score), verified_score=known.read(VERIFIED, item.verified_score)
+                )
+                for item in answer.objects
+            )
+        )
+    return answer
 
 
 def _question_from_json(data: Mapping[str, Any]) -> Question:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from domain.inspection import Inspection
+
 
 @dataclass(frozen=True, slots=True)
 class PixelSignals:
@@ -54,6 +56,7 @@ class DecodedPhoto:
     height: int
     dhash: str  # 64-bit difference hash, 16 hexadecimal digits
     pixels: PixelSignals
+    inspection: Inspection | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,7 @@ class StoredPhoto:
     height: int
     dhash: str
     pixels: PixelSignals
+    inspection: Inspection | None = None  # None: taken in before there were inspections
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -79,8 +83,14 @@ class StoredPhoto:
             "height": self.height,
             "dhash": self.dhash,
             "pixels": self.pixels.as_json(),
+            "inspection": self.inspection and self.inspection.as_json(),
         }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> StoredPhoto:
-        return cls(**{**data, "pixels": PixelSignals.from_json(data["pixels"])})
+        found = data.get("inspection")
+        read = {
+            "pixels": PixelSignals.from_json(data["pixels"]),
+            "inspection": None if found is None else Inspection.from_json(found),
+        }
+        return cls(**{**data, **read})

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Protocol
 from uuid import UUID
 
+from domain.banks import BankEntry, EarlierDecision, Recalled
+from domain.calibration import Calibration
 from domain.jobs import ImageJob, ImageSource, JobState
 from domain.moderation import Decision
 from domain.observations import Engine, Observation, Plan
 from domain.photos import DecodedPhoto, StoredPhoto
+from domain.policies import Bundle, CapState, Draft, Live, Person, Proposal, Publication, Scope
 from domain.records import PhotoEntry, ProductRecord
 
 
@@ -35,6 +38,13 @@ class LeasedJob:
     deferrals: int  # how often this stage was put off because something was unavailable
     photo: StoredPhoto | None = None
     seen: Observation | None = None
+    plan_digest: str | None = None  # of the plan that it was seen under
+    adapter: str | None = None  # with which the photo is to be looked at, decided when the row was leased
+
+
+# Which adapter looks at a job's photo: a name, "base" for the model without one, None for what the engine was loaded
+# with. The same answer for the same job while the routes stay as they are (a canary's share goes by hash).
+Route = Callable[[ImageJob], str | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +62,11 @@ class Ledger(Protocol):
     def accept(self, job: ImageJob, body_digest: str) -> Accepted:
         """Commit the row. Raises Conflict for a reused key with another body, NotFound for an unknown tenant."""
 
-    def lease(self, state: JobState, limit: int) -> list[LeasedJob]:
-        """Take up to `limit` waiting rows, best priority and oldest first; one row when it has to run alone."""
+    def lease(self, state: JobState, limit: int, route: Route | None = None) -> list[LeasedJob]:
+        """Take up to `limit` waiting rows, best priority and oldest first; one row when it has to run alone.
+
+        route: rows are leased with their adapter, and all with that of the first.
+        """
 
     def renew(self, leases: Sequence[Lease]) -> None:
         """Push the deadline of the leases that are still ours."""
@@ -146,16 +159,145 @@ class ObservationCache(Protocol):
 
 
 class Vision(Protocol):
-    def engine_for(self, plan: Plan) -> Engine:
-        """The engine that an observation under this plan will name; known without looking."""
+    def engine_for(self, plan: Plan, adapter: str | None = None) -> Engine:
+        """The engine that an observation under this plan and adapter will name; known without looking.
 
-    def observe(self, photos: Sequence[tuple[StoredPhoto, bytes]], plan: Plan) -> list[Observation]:
-        """Look at model copies; one observation for each, in order."""
+        adapter: as a Route answers. Raises Unavailable for one that is not loaded.
+        """
+
+    def calibration_for(self, plan: Plan, adapter: str | None = None) -> Calibration | None:
+        """How scores seen under this plan and adapter are read today; None where nothing was fitted to the weights.
+
+        Raises what `engine_for` raises.
+        """
+
+    def observe(
+        self, photos: Sequence[tuple[StoredPhoto, bytes]], plan: Plan, adapter: str | None = None
+    ) -> list[Observation]:
+        """Look at model copies; one observation for each, in order, scores raw. Raises what `engine_for` raises."""
 
 
 class Judge(Protocol):
-    def decide(self, job: ImageJob, photo: StoredPhoto, seen: Observation, at: datetime) -> Decision:
-        """Judge for each channel of the job. Never raises for a rule that fails: that photo goes to review."""
+    def decide(
+        self, job: ImageJob, photo: StoredPhoto, seen: Observation, at: datetime, plan: str | None = None
+    ) -> Decision:
+        """Judge for each channel of the job; `plan` is the digest of what was asked, for the receipt.
+
+        Never raises for a rule that fails: that photo goes to review. Raises Unavailable while no policy can be had.
+        """
+
+
+class Policies(Protocol):
+    """Published policies. Everything raises Unavailable when the store is away."""
+
+    def keep(self, bundle: Bundle, policy: str) -> None:
+        """Keep all files of a version, so that its receipts can be run again. Harmless when it is kept already."""
+
+    def find(self, version: str) -> str:
+        """The version that begins so. Raises NotFound, InputRejected when there are several."""
+
+    def bundle(self, version: str) -> Bundle:
+        """The files of a whole version. Raises NotFound."""
+
+    def propose(self, draft: Draft) -> Proposal:
+        """Raises NotFound (tenant), InputRejected when that version is live there already."""
+
+    def proposals(self) -> list[Proposal]:
+        """Those that nobody has approved, newest first."""
+
+    def proposal(self, number: int) -> Proposal:
+        """Raises NotFound."""
+
+    def approve(self, number: int, person: Person) -> Publication:
+        """Put a proposal live. Raises NotFound, Forbidden for its author, InputRejected when it is out of date."""
+
+    def publish_alone(self, draft: Draft, reason: str | None) -> Publication:
+        """Put a draft live without a second person. Raises InputRejected without a reason."""
+
+    def roll_back(
+        self, tenant: str | None, person: Person, reason: str, wanted: str | None, redecide: Scope | None = None
+    ) -> Publication:
+        """Put back what was live before, or what is wanted. Raises InputRejected: see rollback_target."""
+
+    def latest(self) -> int:
+        """The newest publication's number, 0 before the first. Cheap: asked every few seconds by every worker."""
+
+    def live(self) -> Live: ...
+
+    def history(self, tenant: str | None) -> list[Publication]:
+        """Of one scope, oldest first."""
+
+    def publications(self) -> list[Publication]:
+        """Of all scopes, newest first."""
+
+
+class DailyCaps(Protocol):
+    """Automatic rejections by rules that have a cap, counted by tenant, rule and day (UTC)."""
+
+    def take(self, tenant: str, day: date, subject: str, limits: Mapping[str, int]) -> Mapping[str, CapState]:
+        """Take a place under each rule's limit for a photo; asking again for the same photo takes no second one.
+
+        Raises Unavailable.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class DecidedPhoto:
+    """A current photo with its decision and everything it can be judged again from."""
+
+    job_id: str
+    job: ImageJob
+    photo: StoredPhoto
+    seen: Observation
+    plan_digest: str
+    decision_id: str
+    decision: Decision
+
+
+class DecidedPhotos(Protocol):
+    def open_decided(self, decided: DecidedPhoto) -> AbstractContextManager[ProductRedecision]:
+        """One transaction with the product's row locked; commits on a clean exit."""
+
+
+class ProductRedecision(Protocol):
+    """What one transaction that judges a photo anew may see and do."""
+
+    revision: int
+    photos: Sequence[PhotoEntry]  # the product's other current photos
+
+    def current(self) -> PhotoEntry | None:
+        """The photo's entry; None when another submission or decision came in between."""
+
+    def held_by_person(self) -> bool:
+        """Whether a person has decided on this look at the photo; a machine never reverses that."""
+
+    def save(self, record: ProductRecord, record_key: str, decision_id: str, decision: Decision) -> None:
+        """Write record, revision, decision, review case and outbox event."""
+
+
+class BankStore(Protocol):
+    """Hash banks. Everything raises Unavailable when the store is away."""
+
+    def version(self) -> str:
+        """Changes whenever any bank does; cheap to ask."""
+
+    def entries(self) -> tuple[str, Sequence[BankEntry]]:
+        """The version, and every entry in force under it, those set aside included."""
+
+    def count(self, matched: Mapping[str, str]) -> Sequence[str]:
+        """Count a match of each entry (id -> bank) and set aside what is flooding; says what was set aside just now."""
+
+
+class EarlierPhotos(Protocol):
+    """Photos that were decided before, by what they look like. Raises Unavailable when the store is away."""
+
+    def near(self, job: ImageJob, photo: StoredPhoto) -> Sequence[EarlierDecision]:
+        """Of the same tenant, nearest first, without this very photo of this very product."""
+
+
+class Memory(Protocol):
+    def look_up(self, job: ImageJob, photo: StoredPhoto) -> Recalled:
+        """What banks and earlier decisions say about a photo. Raises Unavailable when they cannot be asked."""
 
 
 class Clock(Protocol):

@@ -7,6 +7,7 @@ from typing import Any
 
 from PIL import Image
 
+from domain.inspection import Background, Exposure, Foreground, Frame, Inspection, PerceptualHash
 from domain.jobs import ImageJob, ImageSource, SourceKind
 from domain.moderation import Decision, Verdict
 from domain.observations import (
@@ -22,6 +23,16 @@ from domain.observations import (
 from domain.photos import DecodedPhoto, PixelSignals, StoredPhoto
 
 PIXELS = PixelSignals(sharpness=120.0, brightness=0.6, contrast=0.2, white_border=0.9, dominant_rgb=(200, 30, 30))
+
+INSPECTION = Inspection(
+    background=Background(share=0.6, plain=1.0, whiteness=0.98, off_white=3.0, rgb=(254, 254, 254)),
+    foreground=Foreground(share=0.4, box=(0.1, 0.1, 0.9, 0.8), extent=0.8, edges=0),
+    frame=Frame(),
+    exposure=Exposure(0.0, 0.0),
+    panels=1,
+    colours=30,
+    pdq=PerceptualHash("0f" * 32, 100),
+)
 
 
 def a_job(**changes: Any) -> ImageJob:
@@ -51,6 +62,7 @@ def a_decoded_photo(**changes: Any) -> DecodedPhoto:
         "height": 48,
         "dhash": "0123456789abcdef",
         "pixels": PIXELS,
+        "inspection": INSPECTION,
     }
     return DecodedPhoto(**values | changes)
 
@@ -65,6 +77,7 @@ def a_stored_photo(**changes: Any) -> StoredPhoto:
         "height": 48,
         "dhash": "0123456789abcdef",
         "pixels": PIXELS,
+        "inspection": INSPECTION,
     }
     return StoredPhoto(**values | changes)
 

@@ -10,13 +10,14 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
+from domain.calibration import Calibration
 from domain.errors import Conflict, LeaseLost, NotFound, Unavailable
 from domain.events import EventKind
 from domain.jobs import ImageJob, ImageSource, JobState
 from domain.moderation import Decision
 from domain.observations import Engine, Observation, Plan
 from domain.photos import DecodedPhoto, StoredPhoto
-from domain.ports import Accepted, Lease, LeasedJob, ObservationKey
+from domain.ports import Accepted, Lease, LeasedJob, ObservationKey, Route
 from domain.records import PhotoEntry, ProductRecord
 from worker.storage.observation_cache import readable
 
@@ -79,7 +80,7 @@ class MemoryLedger:
         self.rows[job_id] = Row(job, body_digest, version, accepted=len(self.rows))
         return Accepted(job_id, JobState.RECEIVED, created=True)
 
-    def lease(self, state: JobState, limit: int) -> list[LeasedJob]:
+    def lease(self, state: JobState, limit: int, route: Route | None = None) -> list[LeasedJob]:
         now = time.monotonic()
         waiting = sorted(
             (
@@ -92,12 +93,22 @@ class MemoryLedger:
         if not waiting:
             return []
         head = waiting[0]
-        others = [pair for pair in waiting[1:] if not pair[1].alone]
+        adapter = route(head[1].job) if route else None
+        alike = [pair for pair in waiting[1:] if route is None or route(pair[1].job) == adapter]
+        others = [pair for pair in alike if not pair[1].alone]
         picked = [head] if head[1].alone else [head, *others][:limit]
         for _, row in picked:
             row.token, row.until, row.size = uuid4(), now + self.lease_seconds, len(picked)
         return [
-            LeasedJob(Lease(job_id, row.token, row.size), row.job, row.version, row.deferrals, row.photo, row.seen)
+            LeasedJob(
+                Lease(job_id, row.token, row.size),
+                row.job,
+                row.version,
+                row.deferrals,
+                row.photo,
+                row.seen,
+                adapter=adapter,
+            )
             for job_id, row in picked
             if row.token is not None
         ]
@@ -257,18 +268,28 @@ class FakeVision:
     def __init__(self, seen: dict[str, Observation | Exception]) -> None:
         self.seen = seen
         self.looked_at: list[list[str]] = []
+        self.calibration: Calibration | None = None
+        self.adapters: list[str | None] = []  # one for each batch
 
-    def engine_for(self, plan: Plan) -> Engine:
-        return self.engine
+    def calibration_for(self, plan: Plan, adapter: str | None = None) -> Calibration | None:
+        return self.calibration
 
-    def observe(self, photos: Sequence[tuple[StoredPhoto, bytes]], plan: Plan) -> list[Observation]:
+    def engine_for(self, plan: Plan, adapter: str | None = None) -> Engine:
+        return self.engine if adapter is None else replace(self.engine, adapter=f"{adapter}@0")
+
+    def observe(
+        self, photos: Sequence[tuple[StoredPhoto, bytes]], plan: Plan, adapter: str | None = None
+    ) -> list[Observation]:
         self.looked_at.append([photo.sha256 for photo, _ in photos])
+        self.adapters.append(adapter)
         answers: list[Observation] = []
         for photo, _ in photos:
             answer = self.seen[photo.sha256]
             if isinstance(answer, Exception):
                 raise answer
-            answers.append(answer)
+            answers.append(
+                replace(answer, engine=replace(answer.engine, adapter=f"{adapter}@0")) if adapter else answer
+            )
         return answers
 
 
@@ -276,7 +297,9 @@ class FakeJudge:
     def __init__(self, decision: Decision) -> None:
         self.decision = decision
 
-    def decide(self, job: ImageJob, photo: StoredPhoto, seen: Observation, at: datetime) -> Decision:
+    def decide(
+        self, job: ImageJob, photo: StoredPhoto, seen: Observation, at: datetime, plan: str | None = None
+    ) -> Decision:
         return self.decision
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from PIL import Image, ImageOps
 
+from domain.calibration import Calibration
 from domain.observations import (
     Answer,
     Engine,
@@ -57,6 +58,13 @@ class FakeModel:
     text: str = "SALE"
     engine: Engine = field(default_factory=an_engine)
     plans: list[tuple[Task, ...]] = field(default_factory=list)
+    calibration: Calibration | None = None
+
+    def calibration_for(self, adapter: str | None) -> Calibration | None:
+        return self.calibration
+
+    def engine_for(self, adapter: str | None) -> Engine:
+        return self.engine
 
     def look(self, looks: Sequence[Look]) -> list[Observation]:
         return [self._look(look) for look in looks]

@@ -13,7 +13,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from uuid import uuid4
 
@@ -33,6 +33,7 @@ from domain.ports import (
     Ledger,
     ObservationCache,
     ObservationKey,
+    Route,
     Vision,
 )
 from domain.records import PhotoEntry, fold
@@ -57,6 +58,7 @@ class VisionTools:
     vision: Vision
     plan: Plan
     cache: ObservationCache
+    route: Route | None = None  # None: what the engine was loaded with looks at every photo
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +81,15 @@ def take_in(row: LeasedJob, tools: IntakeTools) -> None:
 
 
 def observe(rows: Sequence[LeasedJob], tools: VisionTools) -> None:
-    """Look at those of a batch that were not seen before, each once, all prompts at once: READY → OBSERVED."""
-    keys = _observation_keys(rows, tools)
+    """Look at those of a batch that were not seen before, each once, all prompts at once: READY → OBSERVED.
+
+    Rows leased together have one adapter.
+    """
+    adapter = rows[0].adapter if rows else None
+    keys = _observation_keys(rows, tools, adapter)
     known = tools.cache.find(keys)
-    new = _look({key: _photo(row) for key, row in zip(keys, rows, strict=True) if key not in known}, tools)
+    photos = {key: _photo(row) for key, row in zip(keys, rows, strict=True) if key not in known}
+    new = _look(photos, tools, adapter)
     log.info("observed", photos=len(rows), looked_at=len(new), from_cache=sum(key in known for key in keys))
     for row, key in zip(rows, keys, strict=True):
         seen = known[key] if key in known else new[key]
@@ -92,7 +99,7 @@ def observe(rows: Sequence[LeasedJob], tools: VisionTools) -> None:
 def publish(row: LeasedJob, tools: PublishTools) -> None:
     """Enrich, decide, fold into the product's record, tell the shop: OBSERVED → DONE or SUPERSEDED."""
     seen = _seen(row)
-    decision = tools.judge.decide(row.job, _photo(row), seen, tools.clock.now())
+    decision = tools.judge.decide(row.job, _photo(row), seen, tools.clock.now(), row.plan_digest)
     decision_id = str(uuid4())
     entry = _entry(row, seen, decision, decision_id)
     with tools.ledger.open_product(row) as product:
@@ -156,22 +163,26 @@ def plan_digest(plan: Plan) -> str:
     return hashlib.sha256(_bytes(plan.as_json())).hexdigest()
 
 
-def _observation_keys(rows: Sequence[LeasedJob], tools: VisionTools) -> list[ObservationKey]:
-    engine, digest = tools.vision.engine_for(tools.plan), plan_digest(tools.plan)
+def _observation_keys(rows: Sequence[LeasedJob], tools: VisionTools, adapter: str | None) -> list[ObservationKey]:
+    engine, digest = tools.vision.engine_for(tools.plan, adapter), plan_digest(tools.plan)
     photos = [(row.job.tenant, _photo(row)) for row in rows]
     return [ObservationKey(tenant, photo.sha256, photo.model_copy_key, engine, digest) for tenant, photo in photos]
 
 
-def _look(photos: Mapping[ObservationKey, StoredPhoto], tools: VisionTools) -> dict[ObservationKey, Observation]:
+def _look(
+    photos: Mapping[ObservationKey, StoredPhoto], tools: VisionTools, adapter: str | None
+) -> dict[ObservationKey, Observation]:
     if not photos:
         return {}
     copies = [(photo, tools.artifacts.get(photo.model_copy_key)) for photo in photos.values()]
-    return dict(zip(photos, tools.vision.observe(copies, tools.plan), strict=True))
+    return dict(zip(photos, tools.vision.observe(copies, tools.plan, adapter), strict=True))
 
 
 def _complete(row: LeasedJob, key: ObservationKey, seen: Observation, tools: VisionTools, *, keep: bool) -> None:
+    # What is known of its scores today goes with it, also with one that was seen before it was known.
+    calibration = tools.vision.calibration_for(tools.plan, row.adapter)
+    tools.ledger.observed(row.lease, replace(seen, calibration=calibration), key.plan_digest)
     # Kept only once the ledger took it: who has lost the lease may hold a photo that was deleted meanwhile.
-    tools.ledger.observed(row.lease, seen, key.plan_digest)
     if keep and not (seen.second_reading and seen.second_reading.failed):  # another try may read it
         _remember(key, seen, tools.cache)
 
@@ -206,6 +217,7 @@ def _keep(photo: DecodedPhoto, tenant: str, artifacts: Artifacts) -> StoredPhoto
         height=photo.height,
         dhash=photo.dhash,
         pixels=photo.pixels,
+        inspection=photo.inspection,
     )
 
 
@@ -233,8 +245,9 @@ def _photo(row: LeasedJob) -> StoredPhoto:
 
 
 def _seen(row: LeasedJob) -> Observation:
+    """What was observed, its scores calibrated: stored raw, read here."""
     assert row.seen is not None, "the ledger hands out OBSERVED rows with their observation"
-    return row.seen
+    return row.seen.calibrated()
 
 
 def _unreachable_message(row: LeasedJob) -> str:

@@ -63,7 +63,16 @@ class VisionSettings(BaseSettings):
 
     model: str = Field("shelf-tiny", description="directory, hub id, or 'shelf-tiny' (shipped)")
     model_revision: str | None = Field(None, description="pinned revision of a hub id; required for hub ids")
-    adapter: Path | None = Field(None, description="LoRA directory; None = base")
+    adapter: Path | None = Field(
+        None, description="LoRA directory; looks at every photo that no route gives another one; None = base"
+    )
+    adapters: Path | None = Field(
+        None, description="directory whose subdirectories are LoRA adapters that routes may name; None = no others"
+    )
+    adapter_memory_mb: Count = Field(
+        1024,
+        description="MB of adapters' ready layers to hold; each takes what the layers take that it changes",
+    )
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1 …")
     dtype: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="auto = bfloat16 where it is faster (CUDA; CPUs with bfloat16, large models), else float32"
@@ -104,7 +113,15 @@ class PolicySettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="SHELFGUARD_", extra="ignore")
 
-    policy: Path | None = Field(None, description="policy file or directory; None = the shipped starter pack")
+    policy: Path | None = Field(
+        None, description="what judges while nothing is published: a policy file or directory; None = the starter pack"
+    )
+    taxonomy: Path | None = Field(
+        None, description="compact taxonomy from `shelfguard taxonomy load`; None = the shipped one"
+    )
+    redecide_per_second: Annotated[float, Field(ge=1, le=1000)] = Field(
+        20.0, description="photos judged again in a second, in the whole system; new photos share the processors"
+    )
 
 
 class ReviewSettings(BaseSettings):
@@ -152,5 +169,7 @@ class ClientSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="SHELFGUARD_", extra="ignore")
 
     api_url: str | None = Field(None, description="base address of a Shelfguard API, e.g. https://shelfguard.example")
-    api_token: SecretStr | None = Field(None, description="bearer token for that API")
+    api_token: SecretStr | None = Field(
+        None, description="bearer token for that API; without an address: for the local system"
+    )
     state_dir: Path = Field(Path(".shelfguard"), description="where the local system keeps its state")

@@ -44,7 +44,7 @@ def run_intake(tools: IntakeTools, pace: Pace, wake: Wake) -> int:
 
 def run_vision(tools: VisionTools, pace: Pace, wake: Wake) -> int:
     """Look at one batch; returns how many rows were leased."""
-    rows = tools.ledger.lease(JobState.READY, pace.batch_size)
+    rows = tools.ledger.lease(JobState.READY, pace.batch_size, tools.route)
     if rows:
         with heartbeat(tools.ledger, [row.lease for row in rows], pace.heartbeat_seconds, pace.limit_seconds):
             all_of(rows, tools.ledger, partial(observe, rows, tools))

@@ -8,11 +8,15 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from functools import cache, partial
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from celery import Celery
 from pydantic import SecretStr
 
+from domain.errors import CheckpointRefused
 from domain.observations import Plan, TextReaders
+from domain.taxonomy import Taxonomy
 from worker.acceptance import AcceptTools
 from worker.app import make_app
 from worker.delivery import DeliverTools
@@ -22,6 +26,10 @@ from worker.intake.limits import DecodeLimits
 from worker.net.client import GuardedHttp
 from worker.pipeline import IntakeTools, PublishTools, VisionTools
 from worker.policy.engine import PolicyEngine
+from worker.policy.live import LivePolicies
+from worker.policy.recall import Recall
+from worker.policy_desk import PolicyDesk
+from worker.redeciding import RedecideTools
 from worker.settings import (
     DeliverySettings,
     IntakeSettings,
@@ -32,17 +40,31 @@ from worker.settings import (
 )
 from worker.stages import Pace
 from worker.storage.accounts import Accounts
+from worker.storage.alarms import Alarms
 from worker.storage.artifacts import Artifacts, S3Config
+from worker.storage.banks import SqlBanks
+from worker.storage.caps import SqlDailyCaps
 from worker.storage.database import Database
 from worker.storage.dead_letters import DeadLetters
+from worker.storage.decided import StoredDecisions
 from worker.storage.deliveries import Deliveries
+from worker.storage.earlier import SqlEarlierPhotos
 from worker.storage.ledger import LedgerLimits, SqlLedger
+from worker.storage.match_rates import MatchRates
 from worker.storage.observation_cache import NoObservationCache, SqlObservationCache
+from worker.storage.policies import SqlPolicies
 from worker.storage.reads import Reads
+from worker.storage.redecisions import SqlRedecisions
 from worker.storage.sweeping import Sweeping
 from worker.storage.vault import Vault
 from worker.sweeper import Sweeper
+from worker.taxonomy.files import ALIASES, read_compact, shipped
+from worker.telemetry import log
+from worker.upkeep import Upkeep
 from worker.wakeups import Wakeups
+
+if TYPE_CHECKING:
+    from worker.vision.engine import FlorenceEngine
 
 # Rows that one wake-up of a stage serves; vision's comes from its batch size.
 _BATCH = {"intake": 1, "publish": 1, "deliver": 1}
@@ -173,9 +195,81 @@ def deliver_tools() -> DeliverTools:
 
 
 @cache
+def taxonomy() -> Taxonomy:
+    chosen = PolicySettings().taxonomy
+    return shipped() if chosen is None else read_compact(chosen, ALIASES)
+
+
+@cache
+def banks() -> SqlBanks:
+    return SqlBanks(database())
+
+
+@cache
+def recall() -> Recall:
+    return Recall(banks(), SqlEarlierPhotos(database()))
+
+
+@cache
 def publish_tools() -> PublishTools:
-    return PublishTools(
-        ledger=ledger(), artifacts=artifacts(), judge=PolicyEngine.load(PolicySettings().policy), clock=SystemClock()
+    return PublishTools(ledger=ledger(), artifacts=artifacts(), judge=live_policies(), clock=SystemClock())
+
+
+@cache
+def policies() -> SqlPolicies:
+    return SqlPolicies(database())
+
+
+@cache
+def redecisions() -> SqlRedecisions:
+    return SqlRedecisions(database())
+
+
+@cache
+def alarms() -> Alarms:
+    return Alarms(database())
+
+
+@cache
+def shipped_policy() -> PolicyEngine:
+    """What judges while nothing is published. Raises PolicyInvalid."""
+    return PolicyEngine.load(PolicySettings().policy, taxonomy(), recall())
+
+
+@cache
+def live_policies() -> LivePolicies:
+    return LivePolicies(
+        store=policies(),
+        shipped=shipped_policy(),
+        caps=SqlDailyCaps(database()),
+        alarm=alarms().sound,
+        taxonomy=taxonomy(),
+        memory=recall(),
+    )
+
+
+@cache
+def policy_desk() -> PolicyDesk:
+    return PolicyDesk(
+        store=policies(),
+        shipped=shipped_policy,
+        redecisions=redecisions(),
+        alarms=alarms(),
+        decisions=StoredDecisions(database()),
+        taxonomy=taxonomy(),
+    )
+
+
+@cache
+def upkeep() -> Upkeep:
+    return Upkeep(
+        redecisions=redecisions(),
+        live=live_policies(),
+        tools=RedecideTools(redecisions(), artifacts(), live_policies(), SystemClock()),
+        per_second=PolicySettings().redecide_per_second,
+        kept_since=policies().kept_since,
+        rates=MatchRates(database()),
+        sound=alarms().sound,
     )
 
 
@@ -195,12 +289,26 @@ def vision_tools() -> VisionTools:
         dtype=chosen.dtype,
         threads=chosen.threads,
         compiling=chosen.compile,
+        adapter_memory=chosen.adapter_memory_mb << 20,
     )
+    _add_adapters(engine, chosen.adapters)
     engine.warm_up()
     looker = with_reader(engine, chosen.text_reader, chosen.text_reader_threads)
     plan = Plan().read_by(chosen.text_reader)
     cache = observation_cache() if chosen.observation_cache else NoObservationCache()
     return VisionTools(ledger=ledger(), artifacts=artifacts(), vision=Observer(looker), plan=plan, cache=cache)
+
+
+def _add_adapters(engine: FlorenceEngine, folder: Path | None) -> None:
+    """All in a folder. One that is refused is left out: its photos wait, those of the others do not."""
+    if folder is not None and not folder.is_dir():
+        raise CheckpointRefused(str(folder), "There is no such directory.", "Check SHELFGUARD_ADAPTERS.")
+    for found in sorted(folder.iterdir()) if folder is not None else ():
+        if found.is_dir() and not found.name.startswith("."):
+            try:
+                engine.add_adapter(found)
+            except CheckpointRefused as why:
+                log.error("adapter_left_out", why=str(why))
 
 
 def check_text_reader() -> str:
@@ -257,7 +365,17 @@ _CACHED = [
     accept_tools,
     intake_tools,
     deliver_tools,
+    taxonomy,
+    banks,
+    recall,
     publish_tools,
+    policies,
+    redecisions,
+    alarms,
+    shipped_policy,
+    live_policies,
+    policy_desk,
+    upkeep,
     vision_tools,
     sweeping,
     sweeper,

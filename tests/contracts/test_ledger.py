@@ -160,6 +160,22 @@ def test_better_priority_first_then_older(bench: Bench) -> None:
     assert leased == [high, later, normal, bulk]
 
 
+def test_rows_leased_together_have_the_adapter_of_the_first(bench: Bench) -> None:
+    def route(job: ImageJob) -> str | None:
+        return {"sku-0": None, "sku-1": "mugs", "sku-2": "mugs"}[job.product_id]
+
+    ids = [accept(bench, product_id=f"sku-{number % 3}", image_id=str(number)).job_id for number in range(6)]
+    leased = [bench.ledger.lease(JobState.RECEIVED, 3, route) for _ in range(4)]
+    assert [[ids.index(row.lease.job_id) for row in rows] for rows in leased] == [[0, 3], [1, 2, 4], [5], []]
+    assert [{row.adapter for row in rows} for rows in leased] == [{None}, {"mugs"}, {"mugs"}, set()]
+    assert [{row.lease.size for row in rows} for rows in leased] == [{2}, {3}, {1}, set()]
+
+
+def test_without_a_route_rows_have_no_adapter(bench: Bench) -> None:
+    accept(bench)
+    assert lease_one(bench).adapter is None
+
+
 def test_a_leased_row_is_not_leased_again(bench: Bench) -> None:
     accept(bench)
     assert len(bench.ledger.lease(JobState.RECEIVED, 5)) == 1

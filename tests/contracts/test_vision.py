@@ -7,6 +7,7 @@ import io
 import pytest
 from PIL import Image
 
+from domain.errors import Unavailable
 from domain.observations import Observation, Plan, Question, Task, TextReaders
 from domain.photos import PixelSignals, StoredPhoto
 from domain.ports import Vision
@@ -67,3 +68,10 @@ def test_looking_twice_sees_the_same(vision: Vision) -> None:
 def test_nothing_to_look_at(vision: Vision) -> None:
     assert vision.observe([], PLAN) == []
     assert vision.observe(PHOTOS[:1], Plan(tasks=()))[0].results == {}
+
+
+def test_base_is_the_model_without_an_adapter_and_one_that_is_not_loaded_is_unavailable(vision: Vision) -> None:
+    assert vision.observe(PHOTOS[:1], PLAN, "base") == vision.observe(PHOTOS[:1], PLAN)
+    for call in (lambda: vision.observe(PHOTOS[:1], PLAN, "hats"), lambda: vision.engine_for(PLAN, "hats")):
+        with pytest.raises(Unavailable, match="hats"):
+            call()

@@ -157,3 +157,39 @@ def test_a_rule_outside_its_dates_never_fires(rule: Rule, at: datetime) -> None:
 def test_adding_a_live_rule_never_makes_a_verdict_milder(some: list[Rule], extra: Rule, at: datetime) -> None:
     before, after = judge(*some, channels=BOTH, at=at), judge(*some, extra, channels=BOTH, at=at)
     assert all(after.channels[channel].rank >= before.channels[channel].rank for channel in BOTH)
+
+
+# -- Messages in the seller's language ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("locale", "message"),
+    [
+        ("de-AT", "Nimm ein anderes Foto."),
+        ("DE_ch", "Nimm ein anderes Foto."),
+        ("fr", "Use another photo."),
+        ("", "Use another photo."),
+        (None, "Use another photo."),
+    ],
+)
+def test_the_seller_reads_the_message_in_their_language_or_in_english(locale: str | None, message: str) -> None:
+    policy = Policy("test", "v1", (a_rule(translations={"de": "Nimm ein anderes Foto."}),))
+    (finding,) = decide(policy, {}, "acme", ("own_shop",), NOON, locale).findings
+    assert finding.message == message
+
+
+def test_the_message_of_a_failed_rule_is_translated_too() -> None:
+    policy = Policy("test", "v1", (a_rule(condition=broken),))
+    messages = {
+        locale: decide(policy, {}, "acme", ("own_shop",), NOON, locale).findings[0].message
+        for locale in ("en-GB", "de-DE", "fr-FR", "es-MX", "nl-NL")
+    }
+    assert messages["nl-NL"] == messages["en-GB"]
+    assert len(set(messages.values())) == 4
+
+
+def test_a_shop_never_sees_rules_of_another_scope_however_many_shops_ask() -> None:
+    policy = Policy("test", "v1", (a_rule(tenants=("acme",)), a_rule("b")))
+    for shop in (*(f"shop-{number}" for number in range(1_100)), "acme", "shop-0"):
+        found = [finding.rule for finding in decide(policy, {}, shop, ("ebay",), NOON).findings]
+        assert found == (["a", "b"] if shop == "acme" else ["b"])

@@ -101,9 +101,11 @@ def test_two_workers_that_look_at_one_photo_at_once_both_succeed(stage: Stage) -
     both_look = threading.Barrier(2)
 
     class Slow(FakeVision):
-        def observe(self, photos: Sequence[tuple[StoredPhoto, bytes]], plan: Plan) -> list[Observation]:
+        def observe(
+            self, photos: Sequence[tuple[StoredPhoto, bytes]], plan: Plan, adapter: str | None = None
+        ) -> list[Observation]:
             both_look.wait(timeout=60)
-            return super().observe(photos, plan)
+            return super().observe(photos, plan, adapter)
 
     models = [Slow(stage.model.seen), Slow(stage.model.seen)]
     sent = [stage.send("a", "sku-1"), stage.send("a", "sku-2")]

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -206,6 +207,54 @@ def test_a_malformed_job_sent_by_celery_is_kept_with_its_reason(whole: Whole, tm
     assert letter["code"] in ("malformed_job", "unsupported_schema")
     job_id = whole.send(image_field(str(sample_files()[0])))
     assert whole.wait([job_id])[job_id]["state"] == "DONE", "the workers go on"
+
+
+STRICT = """
+policy: strict
+rules:
+  - id: everything
+    version: 1
+    policy_code: EVERYTHING
+    severity: 4
+    action: reject
+    mode: live
+    message: This shop takes no photos today.
+    when: pixels.brightness > 0.001
+    causes: "[pixels]"
+    tests:
+      - {given: {}, expect: match}
+      - {given: {pixels: {brightness: 0.0}}, expect: no_match}
+"""
+
+
+def test_a_policy_judges_in_running_workers_ten_seconds_after_it_was_published(whole: Whole) -> None:
+    whole.client.ask("POST", "/v1/tenants", {"id": "strict"})
+    whole.client.ask("POST", "/v1/tenants", {"id": "lenient"})
+
+    def judged(tenant: str) -> dict[str, Any]:
+        job_id = whole.send(image_field(str(sample_files()[0])), tenant=tenant)
+        return whole.wait([job_id])[job_id]
+
+    before = judged("strict")
+    policy = {"entry": "strict.yaml", "files": {"strict.yaml": STRICT}, "tenant": "strict"}
+    alone = {"alone": True, "reason": "There is one person in this test.", "redecide": "all"}
+    published = whole.client.ask("POST", "/v1/policies", policy | alone)
+    time.sleep(10)
+    after = judged("strict")
+    assert after["decision"]["verdict"] == "reject"
+    assert after["decision"]["receipt"]["policy_version"] == published["version"]
+    assert judged("lenient")["decision"]["receipt"]["policy"] == "starter"
+
+    until(lambda: whole.client.job(before["job_id"])["decision"]["verdict"] == "reject")
+    again = whole.client.job(before["job_id"])
+    assert again["record"]["revision"] == before["record"]["revision"] + 1
+    for decision in (before["decision"], again["decision"]):
+        explained = whole.client.ask("GET", f"/v1/decisions/{decision['id']}/explanation")
+        assert explained["rerun"] == {"same": True, "problem": None, "differences": []}
+
+    whole.client.ask("POST", "/v1/policies/rollback", {"tenant": "strict"})
+    time.sleep(10)
+    assert outcome(judged("strict")) == outcome(before)
 
 
 def test_killing_the_vision_worker_twice_changes_no_outcome(

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-from domain.jobs import JobState
+from domain.calibration import Calibration, Curve
+from domain.errors import Unavailable
+from domain.jobs import ImageJob, JobState
 from domain.observations import Engine, Observation, Plan, Task
 from domain.ports import ObservationKey
 from tests.factories import a_job, a_stored_photo, an_engine, an_observation
@@ -17,6 +19,7 @@ from worker.pipeline import VisionTools
 from worker.stages import Pace, run_vision
 from worker.storage.observation_cache import NoObservationCache
 
+HALF = Curve(((0.0, 0.0), (1.0, 0.5)))
 PACE = Pace(heartbeat_seconds=5, limit_seconds=60, batch_size=4)
 
 
@@ -65,6 +68,20 @@ def test_the_same_photo_of_another_product_is_not_looked_at_again(stage: Stage) 
     again = stage.send("a")
     assert stage.look() == []
     assert stage.captions(again) == ["photo a"]
+
+
+def test_scores_are_kept_raw_and_read_by_what_is_known_today(stage: Stage) -> None:
+    stage.model.calibration = Calibration("old", {"od": HALF})
+    first = stage.send("a")
+    stage.look()
+    stage.model.calibration = Calibration("new", {"od": HALF})
+    again = stage.send("a")
+    assert stage.look() == []
+    for job_id, version in ((first, "old"), (again, "new")):
+        seen = stage.ledger.rows[job_id].seen
+        assert seen is not None and seen.calibration is not None and seen.calibration.version == version
+        assert seen.objects[0].score == 0.9 and seen.calibrated().objects[0].score == 0.45
+    assert all("calibration" not in kept for kept in stage.cache.kept.values())
 
 
 def test_only_what_was_not_seen_goes_to_the_model_and_each_gets_its_own_answer(stage: Stage) -> None:
@@ -179,9 +196,9 @@ def test_who_lost_the_lease_keeps_nothing(stage: Stage) -> None:
     class Slow(FakeVision):
         engine: Engine = an_engine()
 
-        def observe(self, photos: Any, plan: Plan) -> list[Observation]:
+        def observe(self, photos: Any, plan: Plan, adapter: str | None = None) -> list[Observation]:
             stage.ledger.rows[sent].token = None  # the sweeper took the row back, somebody deleted the photo
-            return super().observe(photos, plan)
+            return super().observe(photos, plan, adapter)
 
     sent = stage.send("a")
     stage.tools = replace(stage.tools, vision=Slow(stage.model.seen))
@@ -199,3 +216,45 @@ def test_the_log_says_how_many_came_from_the_cache(stage: Stage, capsys: pytest.
     said = capsys.readouterr()
     (line,) = [line for line in (said.out + said.err).splitlines() if "from_cache" in line]
     assert all(part in line for part in ("observed", "photos", "3", "looked_at", "1", "from_cache", "2"))
+
+
+def canary(job: ImageJob) -> str | None:
+    """As a route by the product's number: the even ones are looked at with an adapter."""
+    return "mugs" if int(job.product_id.removeprefix("sku-")) % 2 == 0 else None
+
+
+def test_a_batch_has_one_adapter_and_the_observation_names_it(stage: Stage) -> None:
+    jobs = [stage.send(photo) for photo in "abcdef"]
+    stage.tools = replace(stage.tools, route=canary)
+    assert stage.look() == [["a", "c", "e"], ["b", "d", "f"]]
+    assert stage.model.adapters == [None, "mugs"]
+    seen = [stage.ledger.rows[job_id].seen for job_id in jobs]
+    assert [one.engine.adapter for one in seen if one] == [None, "mugs@0"] * 3
+
+
+def test_what_was_seen_with_one_adapter_is_not_another_ones_answer(stage: Stage) -> None:
+    stage.send("a")
+    stage.look()
+    stage.tools = replace(stage.tools, route=canary)
+    stage.send("a")  # of an even product
+    assert stage.look() == [["a"]]
+    stage.send("a"), stage.send("a")
+    assert stage.look() == [], "both are known by now"
+
+
+def test_a_row_whose_adapter_is_not_loaded_waits(stage: Stage) -> None:
+    class WithoutMugs(FakeVision):
+        engine: Engine = an_engine()
+
+        def engine_for(self, plan: Plan, adapter: str | None = None) -> Engine:
+            if adapter is not None:
+                raise Unavailable(f"adapter {adapter!r}", "it is not loaded")
+            return super().engine_for(plan)
+
+    one, two = stage.send("a"), stage.send("b")
+    stage.tools = replace(stage.tools, vision=WithoutMugs(stage.model.seen), route=canary)
+    for _ in range(2):
+        run_vision(stage.tools, PACE, lambda stage: None)
+    rows = stage.ledger.rows
+    assert rows[one].state is JobState.OBSERVED
+    assert (rows[two].state, rows[two].deferrals, rows[two].failures) == (JobState.READY, 1, 0)

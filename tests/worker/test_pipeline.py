@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import pytest
 
+from domain.calibration import Calibration, Curve
 from domain.errors import InputRejected, NotFound, Unavailable
-from domain.jobs import ImageSource, JobState, SourceKind
-from domain.moderation import Verdict
+from domain.jobs import ImageJob, ImageSource, JobState, SourceKind
+from domain.moderation import Decision, Verdict
 from domain.observations import Observation, Plan
-from domain.photos import DecodedPhoto
+from domain.photos import DecodedPhoto, StoredPhoto
 from tests.factories import a_decision, a_decoded_photo, a_job, a_stored_photo, an_observation
 from tests.fakes import (
     FakeDecoder,
@@ -78,6 +80,26 @@ def test_a_photo_goes_all_the_way() -> None:
     assert product.record.fields["caption"]["value"] == "a red sneaker"
     stored = json.loads(story.artifacts.get("acme/records/sku-1/1.json"))
     assert stored == product.record.as_json()
+
+
+def test_a_record_has_calibrated_scores_and_the_judge_sees_them() -> None:
+    story = Story()
+    story.model.calibration = Calibration("v1", {"od": Curve(((0.0, 0.0), (1.0, 0.5)))})
+    judged: list[float | None] = []
+
+    class Judge(FakeJudge):
+        def decide(
+            self, job: ImageJob, photo: StoredPhoto, seen: Observation, at: datetime, plan: str | None = None
+        ) -> Decision:
+            judged.extend(item.score for item in seen.objects)
+            return super().decide(job, photo, seen, at, plan)
+
+    story.publish = replace(story.publish, judge=Judge(a_decision()))
+    story.accept()
+    story.run()
+    (product,) = story.ledger.products.values()
+    assert product.record is not None
+    assert [tag["score"] for tag in product.record.fields["tags"]] == judged == [0.45]
 
 
 def test_each_stage_wakes_the_next_and_itself() -> None:

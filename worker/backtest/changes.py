@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 import re
@@ -13,30 +12,10 @@ from functools import cached_property
 
 from domain.errors import InputRejected
 from domain.moderation import Mode, Rule
+from worker.backtest.words import digests, looked_at
 from worker.policy.loading import LoadedPolicy, LoadedRule
 from worker.policy.signals import registered
 
-# Signals that are the same under any policy's words. What is not named here is taken to depend on them; a test holds
-# that these do not look at them.
-FREE_OF_WORDS = frozenset(
-    {
-        "image",
-        "pixels",
-        "caption",
-        "empty_look",
-        "text",
-        "text_share",
-        "contacts",
-        "seller",
-        "seller_contacts",
-        "second_text",
-        "agreed_text",
-        "second_contacts",
-        "text_incomplete",
-    }
-)
-# Signals that look at the names of objects alone, not at word lists.
-READ_NAMES = frozenset({"objects", "caption_objects"})
 ADDED, REMOVED, CHANGED, SAME = "added", "removed", "changed", "same"
 
 
@@ -53,8 +32,7 @@ class Version:
 
     @cached_property
     def sources(self) -> str:
-        text = self.loaded.text
-        return "\n".join([text.when or "", *text.causes])
+        return "\n".join([self.loaded.when or "", *self.loaded.text.causes])
 
     @cached_property
     def reads(self) -> frozenset[str]:
@@ -64,13 +42,13 @@ class Version:
     @cached_property
     def condition(self) -> str:
         """Equal for conditions that give the same on every photo: same text, same thresholds, same words."""
-        text, words = self.loaded.text, self.owner.words
         named = set(re.findall(r"\bthreshold\s*\.\s*(\w+)", self.sources))
+        words = digests(self.owner)
         parts = {
-            "when": text.when,
-            "causes": list(text.causes),
-            "thresholds": {name: value for name, value in words.thresholds.items() if name in named},
-            "words": sorted({words_behind(name, self.owner) or "" for name in self.reads}),
+            "when": self.loaded.when,
+            "causes": list(self.loaded.text.causes),
+            "thresholds": {name: value for name, value in self.owner.words.thresholds.items() if name in named},
+            "words": {part: words[part] for part in looked_at(self.reads)},
         }
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
@@ -86,31 +64,6 @@ class Version:
     @property
     def dated(self) -> bool:
         return self.rule.effective_from is not None or self.rule.effective_to is not None
-
-
-def words_behind(signal: str, policy: LoadedPolicy) -> str | None:
-    """Equal for policies with the same words under the same names, as far as this signal looks at them; None where it
-    looks at none."""
-    if signal in FREE_OF_WORDS:
-        return None
-    return _digests(policy.policy.version, policy)["names" if signal in READ_NAMES else "all"]
-
-
-def _digests(version: str, policy: LoadedPolicy) -> Mapping[str, str]:
-    if version not in _known_digests:
-        written = {one.name: getattr(policy.words, one.name) for one in dataclasses.fields(policy.words)}
-        del written["thresholds"]
-        names = {name: written[name] for name in ("groups", "innocent")}
-        everything = [written, dict(policy.lexicon.versions)]
-        _known_digests[version] = {"names": _digest(names), "all": _digest(everything)}
-    return _known_digests[version]
-
-
-_known_digests: dict[str, Mapping[str, str]] = {}  # by version of the policy, which says everything
-
-
-def _digest(value: object) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True, default=repr).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

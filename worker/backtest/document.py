@@ -102,6 +102,7 @@ def _change_json(change: Change) -> Json:
 def _selection_json(selection: Selection) -> Json:
     return {
         "tenants": sorted(selection.tenants),
+        "without": sorted(selection.without),
         "channels": sorted(selection.channels),
         "since": selection.since.isoformat() if selection.since else None,
         "until": selection.until.isoformat() if selection.until else None,

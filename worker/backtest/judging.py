@@ -17,14 +17,17 @@ from typing import Any
 
 from domain.moderation import RULE_ERROR, Decision, Evidence, Mode, Policy, Rule, Verdict, decide
 from worker.backtest.changes import Version, changes, matters
-from worker.backtest.signals import Receipts, Values, complete
+from worker.backtest.signals import Values, complete, take
+from worker.backtest.words import Makers
 from worker.policy.conditions import Conditions
 from worker.policy.loading import LoadedPolicy
 from worker.policy.signals import registered
-from worker.storage.history import PastDecision, Seen, Wanted
+from worker.storage.history import RECALLED, PastDecision, Seen, Wanted
 
 MOST_PLANS = 64  # sets of conditions compiled together; beyond them all conditions are evaluated at once
 SILENT = -1  # rank of a match that asks for nothing: a rule in shadow mode
+
+_EMPTY = {name: one.empty() for name, one in registered().items()}
 
 Outcome = str | None  # why a condition could not be evaluated; None = it matched
 
@@ -89,7 +92,9 @@ class Comparison:
         only: Collection[str] = (),
         channels: Collection[str] = (),
         recompute: bool = False,
+        makers: Makers | None = None,
     ) -> None:
+        """`makers` of past decisions; None = these two policies are all that is known."""
         self.current, self.candidate, self.at = current, candidate, at
         self.changes = changes(current, candidate, only)
         self._channels = frozenset(channels)
@@ -97,19 +102,20 @@ class Comparison:
         self._before = _in_force((change.before for change in self.changes), at)
         self._after = _in_force((change.after for change in self.changes), at)
         self._versions = {one.condition: one for one in [*self._after, *self._before]}
-        self._receipts = Receipts([current, candidate])
+        self._makers = makers or Makers([current, candidate])
         self._scenes: dict[tuple[str, tuple[str, ...]], _Scene] = {}
         self._plans: dict[frozenset[str], tuple[_Part, ...]] = {}
 
     @property
     def wanted(self) -> Wanted:
         """What to read of receipts."""
+        everything = _reads([*self._before, *self._after])
         if self._recompute:
-            return Wanted()
+            return Wanted(all=tuple(name for name in everything if name in RECALLED))
         settled = {change.id for change in self.changes if not matters(change)}
         open_ones = [one for one in [*self._before, *self._after] if one.rule.id not in settled or one.dated]
         return Wanted(
-            all=_reads([*self._before, *self._after]),
+            all=everything,
             few=_reads(open_ones),
             versions=(self.current.policy.version,),
         )
@@ -149,7 +155,8 @@ class Comparison:
         return {(one.rule.id, name) for one in versions for name in one.reads & set(signals)}
 
     def _values(self, past: PastDecision, names: tuple[str, ...], owner: LoadedPolicy) -> Values:
-        return Values(missing=names) if self._recompute else self._receipts.take(past, names, owner)
+        same = RECALLED if self._recompute else self._makers.same(past.policy_version, past.taxonomy, owner)
+        return take(past, names, same)
 
     def _scene(self, tenant: str, channels: tuple[str, ...]) -> _Scene:
         if (tenant, channels) not in self._scenes:
@@ -180,18 +187,17 @@ class Comparison:
         self, versions: Iterable[Version], past: PastDecision, seen: Seen, channels: tuple[str, ...]
     ) -> Decision:
         rules = tuple(self._explaining(one, past, seen) for one in versions)
-        return decide(Policy("backtest", "", rules), {}, past.tenant, channels, self.at)
+        return decide(Policy("backtest", "", rules), {}, past.tenant, channels, self.at, seen.job.locale)
 
     def _explaining(self, one: Version, past: PastDecision, seen: Seen) -> Rule:
         """The rule with its signals put in."""
-        empty = {name: signal.empty() for name, signal in registered().items()}
 
         def condition(_: object) -> Sequence[Evidence]:
             values = self._values(past, tuple(sorted(one.reads)), one.owner)
             complete(values, seen, one.owner)
             if values.failed:
                 raise ValueError(_failure(values.failed))
-            return one.rule.condition(empty | values.ready)
+            return one.rule.condition(_EMPTY | values.ready)
 
         return dataclasses.replace(one.rule, condition=condition)
 
@@ -279,16 +285,14 @@ class _Part:
 
     def __post_init__(self) -> None:
         self.reads = _reads(self.versions)
-        self._empty = {name: one.empty() for name, one in registered().items() if name not in self.reads}
         self._conditions = Conditions(registered(), self.owner.words.thresholds)
         self._compiled = [
-            (one, self._conditions.compile(one.loaded.text.when, one.loaded.text.causes)) for one in self.versions
+            (one, self._conditions.compile(one.loaded.when, one.loaded.text.causes)) for one in self.versions
         ]
 
     def evaluate(self, values: Values) -> dict[str, Outcome]:
         """The conditions that matched or failed."""
-        empty = {name: registered()[name].empty() for name in values.failed}
-        bound = self._conditions.bind(self._empty | values.ready | empty)
+        bound = self._conditions.bind(_EMPTY | values.ready)
         outcomes: dict[str, Outcome] = {}
         for one, compiled in self._compiled:
             if values.failed and one.reads & values.failed.keys():

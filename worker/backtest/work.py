@@ -3,70 +3,86 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from domain.errors import PolicyInvalid
 from domain.moderation import RULE_ERROR, Verdict
+from domain.policies import Bundle
+from domain.ports import Policies
+from domain.taxonomy import Taxonomy
 from worker.backtest.coverage import unobserved
 from worker.backtest.figures import Tally
 from worker.backtest.judging import KEPT, Comparison, Effect, Judged, NotReadable
 from worker.backtest.reviews import Resolutions
-from worker.policy.loading import LoadedPolicy, load_policy
+from worker.backtest.words import Makers
+from worker.policy.loading import LoadedPolicy, load_bundle, load_policy
 from worker.storage.history import PastDecision, Reader, Seen, Wanted
 
 
-class Policies(Protocol):
-    """Which policy judges a tenant. Travels to other processes, so it says where to load from."""
-
-    def all(self) -> Sequence[LoadedPolicy]:
-        """Every policy that judges anybody. Raises PolicyInvalid."""
-
-    def of(self, tenant: str) -> LoadedPolicy:
-        """The one that judges this tenant."""
-
-
 @dataclass(frozen=True, slots=True)
-class PolicyAt:
-    """One policy for all, from a file (None = the starter pack). `version` is what must be found there."""
+class PolicyText:
+    """A policy as its files, so that every process compiles the same one, whatever becomes of the files meanwhile.
 
-    path: Path | None
-    version: str
+    taxonomy: None = the shipped one.
+    """
+
+    bundle: Bundle
+    taxonomy: Taxonomy | None = None
 
     @classmethod
-    def read(cls, path: Path | None) -> PolicyAt:
-        """Raises PolicyInvalid."""
-        return cls(path, _loaded(path).policy.version)
+    def read(cls, path: Path | None, taxonomy: Taxonomy | None = None) -> PolicyText:
+        """From a file or directory; None is the starter pack. Raises PolicyInvalid."""
+        return cls(load_policy(path, taxonomy).bundle, taxonomy)
 
     @property
     def loaded(self) -> LoadedPolicy:
-        """Raises PolicyInvalid, also when the file was changed since it was first read."""
-        loaded = _loaded(self.path)
-        if loaded.policy.version != self.version:
-            raise PolicyInvalid([f"{self.path}: was changed while it was being backtested; start again."])
-        return loaded
+        """Compiled, once in each process. Raises PolicyInvalid."""
+        key = (self.bundle.version, None if self.taxonomy is None else self.taxonomy.version)
+        if key not in _compiled:
+            _compiled[key] = load_bundle(self.bundle, self.taxonomy)
+        return _compiled[key]
+
+
+_compiled: dict[tuple[str, str | None], LoadedPolicy] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Current:
+    """What judges now: tenants with a policy of their own by it, everybody else by one policy."""
+
+    everybody: PolicyText
+    own: Mapping[str, PolicyText] = field(default_factory=dict)
 
     def all(self) -> Sequence[LoadedPolicy]:
-        return [self.loaded]
+        """Every policy that judges anybody. Raises PolicyInvalid."""
+        texts = {one.bundle.version: one for one in (self.everybody, *self.own.values())}
+        return [one.loaded for one in texts.values()]
 
     def of(self, tenant: str) -> LoadedPolicy:
-        return self.loaded
+        """The one that judges this tenant."""
+        return self.own.get(tenant, self.everybody).loaded
 
 
-@cache
-def _loaded(path: Path | None) -> LoadedPolicy:
-    return load_policy(path)
+def live_policies(store: Policies, shipped: PolicyText, tenants: Collection[str]) -> tuple[Current, tuple[str, ...]]:
+    """What is published for these tenants, or, without any, for everybody; `shipped` where nothing is.
 
-
-def current_policies(against: Path | None) -> Policies:
-    """What a candidate is compared with: the policy at `against`, else the starter pack. Raises PolicyInvalid.
-
-    The one place to change once published policies are kept.
+    The second value names the tenants that everybody's policy does not judge, because they have one of their own; only
+    without `tenants`. Raises NotFound, Unavailable.
     """
-    return PolicyAt.read(against)
+    live = store.live().scopes
+    versions = {tenant: one.version for tenant, one in live.items() if one.version is not None}
+    own = {name: version for name, version in versions.items() if name is not None}
+
+    def text(version: str | None) -> PolicyText:
+        return shipped if version is None else PolicyText(store.bundle(version), shipped.taxonomy)
+
+    if not tenants:
+        return Current(text(versions.get(None))), tuple(sorted(own))
+    asked = {name: text(own[name]) for name in tenants if name in own}
+    rest = next(iter(asked.values())) if len(asked) == len(set(tenants)) else text(versions.get(None))
+    return Current(rest, asked), ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +92,8 @@ class Backtest:
     recompute: take no signal from receipts and nothing from findings.
     """
 
-    current: Policies
-    candidate: PolicyAt
+    current: Current
+    candidate: PolicyText
     at: datetime
     rules: tuple[str, ...] = ()
     channels: tuple[str, ...] = ()
@@ -88,7 +104,7 @@ class Backtest:
     def judge(self) -> BacktestJudge:
         return BacktestJudge(self)
 
-    def comparison(self, current: LoadedPolicy) -> Comparison:
+    def comparison(self, current: LoadedPolicy, makers: Makers | None = None) -> Comparison:
         return Comparison(
             current,
             self.candidate.loaded,
@@ -96,6 +112,7 @@ class Backtest:
             only=self.rules,
             channels=self.channels,
             recompute=self.recompute,
+            makers=makers,
         )
 
 
@@ -104,7 +121,9 @@ class BacktestJudge:
 
     def __init__(self, work: Backtest) -> None:
         self._work = work
-        self._comparisons = {one.policy.version: work.comparison(one) for one in work.current.all()}
+        policies = work.current.all()
+        self._makers = Makers([*policies, work.candidate.loaded])
+        self._comparisons = {one.policy.version: work.comparison(one, self._makers) for one in policies}
         self._looks: dict[str, dict[str, str]] = {}
 
     @property
@@ -121,9 +140,10 @@ class BacktestJudge:
         return self._comparisons[self._work.current.of(tenant).policy.version]
 
     def count(self, chunk: Sequence[PastDecision], reader: Reader, tally: Tally) -> None:
+        self._makers.learn({past.policy_version for past in chunk}, reader.policy)
         drafts = [self.of(past.tenant).begin(past) for past in chunk]
-        unknown = {past.look: past.job_id for past in chunk if past.look not in self._looks}
-        lacking = {draft.past.job_id for draft in drafts if draft.lacks} | set(unknown.values())
+        unknown = {past.look: past for past in chunk if past.look not in self._looks}
+        lacking = {draft.past.job_id for draft in drafts if draft.lacks} | {past.job_id for past in unknown.values()}
         seen = reader.seen(sorted(lacking)) if lacking else {}
         self._learn(unknown, seen)
         resolved = self._work.resolutions.of([past.job_id for past in chunk]) if self._work.resolutions else {}
@@ -138,11 +158,11 @@ class BacktestJudge:
                 tally.unobserved[past.look] = self._looks[past.look]
             tally.add(judged, resolved.get(past.job_id))
 
-    def _learn(self, unknown: Mapping[str, str], seen: Mapping[str, Seen | Exception]) -> None:
-        for look, job_id in unknown.items():
-            found = seen.get(job_id)
+    def _learn(self, unknown: Mapping[str, PastDecision], seen: Mapping[str, Seen | Exception]) -> None:
+        for look, past in unknown.items():
+            found = seen.get(past.job_id)
             if isinstance(found, Seen):
-                self._looks[look] = unobserved(found)
+                self._looks[look] = unobserved(found, past.recalled)
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,7 +44,7 @@ from worker.backtest.document import backtest_frame, document
 from worker.backtest.figures import Tally
 from worker.backtest.replay import replay
 from worker.backtest.reviews import ReviewCost
-from worker.backtest.work import Backtest, PolicyAt
+from worker.backtest.work import Backtest, Current, PolicyText
 from worker.local import LocalServers
 from worker.pipeline import plan_digest
 from worker.policy.engine import PolicyEngine
@@ -124,7 +124,7 @@ def _candidates(folder: Path) -> dict[str, tuple[Path, bool]]:
         shutil.copytree(STARTER_PACK.parent, folder / name)
         (folder / name / "starter.yaml").write_text(text)
         if more_words:
-            with (folder / name / "wordlists" / "abuse.txt").open("a") as terms:
+            with (folder / name / "wordlists" / "en" / "abuse.txt").open("a") as terms:
                 terms.write("\na term that nobody listed\n")
         return folder / name / "starter.yaml"
 
@@ -238,7 +238,8 @@ def _copy(connection: Connection[Any], rows: Sequence[tuple[Any, ...]], digest: 
 
 
 def _timed(url: str, server: psutil.Process, path: Path, recompute: bool, processes: int) -> dict[str, Any]:
-    work = Backtest(PolicyAt.read(None), PolicyAt.read(path), datetime(2026, 11, 24, tzinfo=UTC), recompute=recompute)
+    live = Current(PolicyText.read(None))
+    work = Backtest(live, PolicyText.read(path), datetime(2026, 11, 24, tzinfo=UTC), recompute=recompute)
     started = _replayed(url, server, work, Selection(tenants=("nobody",)), processes)
     taken = _replayed(url, server, work, Selection(), processes)
     tally = taken.tally

@@ -31,6 +31,13 @@ ROWS: tuple[tuple[str, str, str, str], ...] = (
     ("questions", "referring_mask_iou", "mask of a phrase, mean IoU", ""),
     ("questions", "region_mask_iou", "mask of a region, mean IoU", ""),
     ("questions", "region_category", "region named rightly", ""),
+    ("certainty", "od_error_before", "calibration error of detected labels, raw scores", ""),
+    ("certainty", "od_error_after", "the same as scores are read", "at most 0.05"),
+    ("certainty", "ocr_with_region_error_before", "calibration error of lines read, raw scores", ""),
+    ("certainty", "ocr_with_region_error_after", "the same as scores are read", "at most 0.05"),
+    ("certainty", "present_passing_forced", "phrases for what is there that a second reading confirms", "0.90"),
+    ("certainty", "absent_passing_forced", "the same for what is not there, a box being forced", "at most 0.10"),
+    ("certainty", "absent_passing", "the same where it may answer with nothing", "at most 0.10"),
     ("photographs", "clothing", "real photographs of clothing (val): class named", "none"),
     ("photographs", "grocery", "real photographs of groceries (val): class named", "none"),
 )

@@ -1,7 +1,8 @@
 """What a checkpoint can do, in figures that a second run gives again: `shelfguard bench model`.
 
 Rendered scenes no training saw (styles it knows, a style it does not), text, phrases that are not there, regions and
-masks; real photographs as the base line for adapters; time and memory in a process of its own.
+masks; how sure it is against how often it is right; real photographs as the base line for adapters; time and memory in
+a process of its own.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from worker.bench import footprint, photographs, random_weights, readers
+from worker.bench import certainty, footprint, photographs, random_weights, readers
 from worker.training import held_out
 from worker.training.synth import assets, lettering
 from worker.training.synth.samples import PHOTOS
@@ -47,6 +48,8 @@ def measure(
     exams = held_out.exams(count)
     for name, exam in exams.items():
         figures[name] = _described(held_out.take(engine, exam, partial(progress, name, exam.count)))
+    many = 2 * count  # errors of calibration need more scenes than shares do
+    figures["certainty"] = certainty.measure(engine, held_out.SEED, many, partial(progress, "certainty", many))
     text = exams["level_text"]
     if peer := readers.rapidocr(text, partial(progress, "rapidocr", min(readers.MOST, text.count))):
         figures["level_text_rapidocr"] = {**_described(peer[0]), "seconds_a_picture": round(peer[1], 3)}

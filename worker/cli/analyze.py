@@ -35,9 +35,6 @@ if TYPE_CHECKING:
 
 IMAGES_AT_ONCE = 4
 EXIT_UNUSABLE = 3
-# Florence-2 finds whatever it is asked for. Below this a hit is shown with --all only: the verified score where the
-# object was read a second time, else the score of its label.
-OPEN_VOCABULARY_MIN = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +68,7 @@ def analyze(
         ),
     ] = None,
     everything: Annotated[
-        bool, typer.Option("--all", help="Also show open-vocabulary hits below the threshold.")
+        bool, typer.Option("--all", help="Also show open-vocabulary hits that the second reading did not confirm.")
     ] = False,
     draw: Annotated[Path | None, typer.Option(help="Folder for pictures with the answers drawn on.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line and nothing else.")] = False,
@@ -83,7 +80,8 @@ def analyze(
     console = _console()
     unusable = False
     for found in outcomes(engine, paths, plan):
-        outcome = found if everything else _without_doubtful(found)
+        read = _calibrated(found, engine)
+        outcome = read if everything else _without_doubtful(read)
         unusable |= outcome.error is not None
         if as_json:
             typer.echo(json.dumps(as_line(outcome, engine)))
@@ -229,12 +227,13 @@ def _with_second_reader(engine: FlorenceEngine, readers: TextReaders) -> Looker:
 
 def as_line(outcome: Outcome, engine: Looker) -> dict[str, Any]:
     """The JSON object of one picture."""
-    photo, error = outcome.photo, outcome.error
+    photo, error, calibration = outcome.photo, outcome.error, engine.calibration_for(None)
     return {
         "path": outcome.path,
         "image": photo and {"width": photo.width, "height": photo.height, "sha256": photo.sha256},
         "model": engine.engine.model,
         "adapter": engine.engine.adapter,
+        "calibration": calibration and calibration.version,
         "results": outcome.seen.results_json() if outcome.seen else {},
         "error": error and {"code": code_of(error), "message": message_of(error)},
     }
@@ -248,26 +247,29 @@ def message_of(error: ShelfguardError) -> str:
     return error.message if isinstance(error, InputRejected) else str(error)
 
 
-def _without_doubtful(outcome: Outcome) -> Outcome:
-    """Open-vocabulary hits below the threshold left out."""
+def _calibrated(outcome: Outcome, engine: Looker) -> Outcome:
+    """Scores as probabilities of being right, where that was measured for these weights."""
     if outcome.seen is None:
         return outcome
+    return replace(outcome, seen=replace(outcome.seen, calibration=engine.calibration_for(None)).calibrated())
+
+
+def _without_doubtful(outcome: Outcome) -> Outcome:
+    """Open-vocabulary hits below the threshold left out."""
+    seen = outcome.seen
+    if seen is None:
+        return outcome
     asked = tuple(
-        (item, _surer(answer) if item.task is Task.OPEN_VOCABULARY_DETECTION else answer)
-        for item, answer in outcome.seen.asked
+        (item, _surer(answer, seen) if item.task is Task.OPEN_VOCABULARY_DETECTION else answer)
+        for item, answer in seen.asked
     )
-    return replace(outcome, seen=replace(outcome.seen, asked=asked))
+    return replace(outcome, seen=replace(seen, asked=asked))
 
 
-def _surer(answer: Answer) -> Answer:
+def _surer(answer: Answer, seen: Observation) -> Answer:
     if not isinstance(answer, ObjectsAnswer):
         return answer
-    kept = []
-    for item in answer.objects:
-        score = item.score if item.verified_score is None else item.verified_score
-        if score is None or score >= OPEN_VOCABULARY_MIN:
-            kept.append(item)
-    return ObjectsAnswer(tuple(kept))
+    return ObjectsAnswer(tuple(filter(seen.counts, answer.objects)))
 
 
 def _draw(folder: Path, outcome: Outcome) -> None:
@@ -309,7 +311,7 @@ def _tell(console: Console, outcome: Outcome) -> None:
 def told(answer: Answer) -> list[str]:
     """One line for each item of an answer, "-" for none."""
     if isinstance(answer, ObjectsAnswer):
-        lines = [f"{_sure(item.score)} {item.label} {_rounded(item.box)}" for item in answer.objects]
+        lines = [f"{_sure(item.surest)} {item.label} {_rounded(item.box)}" for item in answer.objects]
     elif isinstance(answer, LinesAnswer):
         lines = [f"{_sure(line.score)} {line.text} {_rounded(line.quad)}" for line in answer.lines]
     elif isinstance(answer, MasksAnswer):

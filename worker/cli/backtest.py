@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -46,7 +47,8 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document an
 def backtest(
     candidate: Annotated[Path, typer.Argument(help="Policy file, or a directory with policy.yaml.")],
     against: Annotated[
-        Path | None, typer.Option(help="Compare with this policy instead of the live one.", show_default=False)
+        Path | None,
+        typer.Option(help="Compare with this file or directory instead of what is live.", show_default=False),
     ] = None,
     tenant: Tenants = None,
     channel: Channels = None,
@@ -70,22 +72,25 @@ def backtest(
 ) -> None:
     """Replay stored photos through a candidate policy and the live one: which verdicts flip, at what cost?
 
-    Nothing is changed or sent. Exit 1 when a policy is refused, 130 after Ctrl-C.
+    Without --tenant it is what publishing it for everybody would do, so photos of tenants with a policy of their own
+    are left out. Nothing is changed or sent. Exit 1 when a policy is refused, 130 after Ctrl-C.
     """
+    from worker import wiring
     from worker.backtest import run
-    from worker.backtest.work import Backtest, PolicyAt, current_policies
+    from worker.backtest.work import Backtest, PolicyText
 
     def replayed() -> Any:
+        current, without = _current(against, tenant or [])
         work = Backtest(
-            current=current_policies(against or _settings_policy()),
-            candidate=PolicyAt.read(candidate),
+            current=current,
+            candidate=PolicyText.read(candidate, wiring.taxonomy()),
             at=moment("--at", at) or datetime.now(UTC),
             rules=tuple(rule or ()),
             channels=tuple(channel or ()),
             seed=sample or 0,
             recompute=recompute,
         )
-        chosen = _selection(tenant, channel, since, until, limit, sample)
+        chosen = replace(_selection(tenant, channel, since, until, limit, sample), without=without)
         with steps("replaying") as progress:
             return run.backtest(_database_url(), work, chosen, _cost(), processes, progress)
 
@@ -150,10 +155,15 @@ def _selection(
     )
 
 
-def _settings_policy() -> Path | None:
-    from worker.settings import PolicySettings
+def _current(against: Path | None, tenants: Sequence[str]) -> Any:
+    """What judges now, and the tenants that are to be left out."""
+    from worker import wiring
+    from worker.backtest.work import Current, PolicyText, live_policies
 
-    return PolicySettings().policy
+    if against is not None:
+        return Current(PolicyText.read(against, wiring.taxonomy())), ()
+    shipped = PolicyText(wiring.shipped_policy().loaded.bundle, wiring.taxonomy())
+    return live_policies(wiring.policies(), shipped, tenants)
 
 
 def _database_url() -> str:
@@ -209,6 +219,8 @@ def _print(figures: dict[str, Any]) -> None:
         f"{abs(reviews['minutes_added']):,} reviewer minutes {change} ({reviews['photos_before']:,} photos for people "
         f"before, {reviews['photos_after']:,} after, {reviews['cost']['seconds']} s each)."
     )
+    if without := figures["selection"]["without"]:
+        typer.echo(f"Left out, as they have a policy of their own: {', '.join(without)}. Name them with --tenant.")
     _print_flips(screen, flips)
     _print_rules(screen, figures)
     _print_coverage(figures)

@@ -12,8 +12,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from domain.errors import PolicyInvalid
+
 bench_app = typer.Typer(
-    help="Figures of this machine and these weights, peers beside them. Needs the extra `train`.", no_args_is_help=True
+    help="Figures of this machine, peers beside them. All but `policy` need the extra `train`.", no_args_is_help=True
 )
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
@@ -84,6 +86,38 @@ def engine(
         typer.echo(json.dumps(figures))
     else:
         _tell_engine(figures)
+
+
+@bench_app.command("policy")
+def policy(
+    path: Annotated[
+        Path | None,
+        typer.Argument(
+            help="Policy file, or a directory with policy.yaml. Left out: the starter pack.", show_default=False
+        ),
+    ] = None,
+    photos: Annotated[int, typer.Option(min=8, help="Photos whose signals are judged.")] = 400,
+    rounds: Annotated[int, typer.Option(min=1, help="Times everything is timed; the best counts.")] = 5,
+    as_json: Json = False,
+) -> None:
+    """Decisions a second over signals in memory on one core, and the time to find 10,000 terms in a photo's text."""
+    from worker.bench import policy as bench
+
+    try:
+        with _bars() as bars:
+            figures = bench.measure(path, photos=photos, rounds=rounds, progress=_Advance(bars))
+    except PolicyInvalid as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from error
+    if as_json:
+        typer.echo(json.dumps(figures))
+        return
+    table = Table("figure", "value", title=f"policy {figures['policy']}", title_justify="left")
+    words = {f"words: {name}": value for name, value in figures.pop("words").items()}
+    for name, value in (figures | words).items():
+        if name != "policy":
+            table.add_row(name.replace("_", " "), f"{value:,}")
+    Console().print(table)
 
 
 class _Advance:

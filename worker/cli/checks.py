@@ -49,6 +49,11 @@ def run_checks() -> list[Check]:
             "Install it (pip install 'shelfguard[ocr]'), or unset SHELFGUARD_TEXT_READER to read with the model.",
         ),
         _check("policy", _policy, "Run `shelfguard policy check` on the file that SHELFGUARD_POLICY names."),
+        _check(
+            "published policies",
+            _published,
+            "Publish a corrected policy, or go back: `shelfguard policy rollback` (see `policy list --versions`).",
+        ),
         _check("sandbox", _sandbox, "The decode sandbox needs fork and setrlimit (Linux or macOS)."),
     ]
 
@@ -141,11 +146,20 @@ def _text_reader() -> str:
 
 
 def _policy() -> str:
-    from worker.policy.engine import PolicyEngine
-    from worker.settings import PolicySettings
+    from worker import wiring
 
-    policy = PolicyEngine.load(PolicySettings().policy).policy
-    return f"{policy.id}, {len(policy.rules)} rules"
+    shipped = wiring.shipped_policy().policy
+    return f"{shipped.id}, {len(shipped.rules)} rules"
+
+
+def _published() -> str:
+    from worker import wiring
+    from worker.policy.engine import PolicyEngine
+
+    live = [one for one in wiring.policies().live().scopes.values() if one.version is not None]
+    for one in live:
+        PolicyEngine.of_bundle(wiring.policies().bundle(str(one.version)), wiring.taxonomy()).rehearsed()
+    return f"{len(live)} published, each loads and passes its tests" if live else "none; what is shipped judges"
 
 
 def _sandbox() -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -35,7 +36,8 @@ class ApiClient:
                 raise ShelfguardError("SHELFGUARD_API_URL is set but SHELFGUARD_API_TOKEN is not; set both.")
             return cls(chosen.api_url, chosen.api_token.get_secret_value())
         up = read_up(chosen.state_dir)
-        return cls(up["api"], up["token"])
+        # Somebody else's token, such as that of a second person, goes before the one that came with the local system.
+        return cls(up["api"], chosen.api_token.get_secret_value() if chosen.api_token else up["token"])
 
     def __enter__(self) -> Self:
         return self
@@ -63,6 +65,11 @@ class ApiClient:
     ) -> Any:
         """Any other call, once: what makes something new must not be sent twice."""
         return self._call(lambda: self._http.request(method, path, json=body, params=query), tries=1).json()
+
+    def read(self, path: str, **query: str | None) -> dict[str, Any]:
+        """Any other page of JSON; a query of None is left out."""
+        wanted = {name: value for name, value in query.items() if value is not None}
+        return self._json(lambda: self._http.get(path, params=wanted))
 
     def wait(self, job_id: str, seconds: float) -> dict[str, Any]:
         """Poll until the job has ended. Raises Unavailable after `seconds`."""
@@ -100,6 +107,17 @@ class ApiClient:
                 raise _refusal(answer)
             why = f"it answered {answer.status_code}"
         raise Unavailable(f"the API at {self._http.base_url}", why)
+
+
+@contextmanager
+def pointing_to(where: str) -> Iterator[None]:
+    """Where a name is not known to the API, say as well where one that is can be found."""
+    try:
+        yield
+    except InputRejected as why:
+        if not why.code.startswith("no_such_"):
+            raise
+        raise InputRejected(why.code, f"{why.message} {where}") from None
 
 
 def read_up(state_dir: Path) -> dict[str, Any]:

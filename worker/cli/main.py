@@ -10,7 +10,7 @@ import sys
 import typer
 
 from domain.errors import ShelfguardError
-from worker.cli import accounts, analyze, backtest, bench, jobs, model, operate, policy, system
+from worker.cli import accounts, analyze, backtest, bank, bench, explain, jobs, model, operate, policy, system, taxonomy
 from worker.telemetry import configure_logging
 
 app = typer.Typer(
@@ -22,6 +22,7 @@ app = typer.Typer(
 app.command("analyze")(analyze.analyze)
 app.command("submit")(jobs.submit)
 app.command("job")(jobs.job)
+app.command("explain")(explain.explain)
 app.command("up")(system.up)
 app.command("down")(system.down)
 app.command("demo")(system.demo)
@@ -37,6 +38,8 @@ app.add_typer(accounts.webhook_app, name="webhook")
 policy.policy_app.command("backtest")(backtest.backtest)
 policy.policy_app.command("shadow")(backtest.shadow)
 app.add_typer(policy.policy_app, name="policy")
+app.add_typer(bank.bank_app, name="bank")
+app.add_typer(taxonomy.taxonomy_app, name="taxonomy")
 app.add_typer(model.model_app, name="model")
 app.add_typer(bench.bench_app, name="bench")
 

@@ -132,6 +132,7 @@ def _start_child(stage: Stage) -> None:
         elif stage is Stage.PUBLISH:
             wiring.publish_tools()
             wiring.sweeper().start(wiring.ledger_settings().sweep_seconds)
+            wiring.upkeep().start()
     except (CheckpointRefused, ExtraMissing, PolicyInvalid) as refused:
         # A pool would start children for ever. Nothing but a person can mend this, so the whole worker ends.
         log.error("worker_cannot_start", why=str(refused))

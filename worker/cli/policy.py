@@ -13,11 +13,21 @@ from rich.table import Column, Table
 
 from domain.errors import PolicyInvalid
 from domain.moderation import Rule
+from worker.cli import policy_diff, publishing, redecide
+from worker.cli.publishing import list_versions
 from worker.policy.engine import Outcome, PolicyEngine
 from worker.policy.loading import LoadedRule, load_policy
 from worker.policy.signals import Item, Signal, registered
 
-policy_app = typer.Typer(help="Check, test and list the rules photos are judged by.", no_args_is_help=True)
+policy_app = typer.Typer(
+    help="The rules photos are judged by: check, test, publish, roll back, compare.", no_args_is_help=True
+)
+policy_app.command("publish")(publishing.publish)
+policy_app.command("approve")(publishing.approve)
+policy_app.command("rollback")(publishing.rollback)
+policy_app.command("diff")(policy_diff.diff)
+policy_app.command("redecide")(redecide.redecide)
+policy_app.command("alarms")(redecide.alarms)
 
 PolicyPath = Annotated[
     Path | None,
@@ -62,9 +72,16 @@ def run_tests(path: PolicyPath = None, as_json: AsJson = False) -> None:
 def list_rules(
     path: PolicyPath = None,
     signals: Annotated[bool, typer.Option("--signals", help="List what rules can read instead.")] = False,
+    versions: Annotated[
+        bool, typer.Option("--versions", help="List what is live and was published instead, on the running system.")
+    ] = False,
+    tenant: Annotated[str | None, typer.Option(help="With --versions: only what concerns this tenant.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the rules of a policy, or the signals that rules can read."""
+    """List the rules of a policy, the signals that rules can read, or the versions that were published."""
+    if versions:
+        list_versions(tenant, as_json)
+        return
     if signals:
         _list_signals(as_json)
         return

@@ -21,6 +21,7 @@ def web_tools(max_body_bytes: int) -> WebTools:
         accept=wiring.accept_tools(),
         reads=wiring.reads(),
         accounts=wiring.accounts(),
+        policies=wiring.policy_desk(),
         get_object=wiring.artifacts().get,
         draw=draw,
         keep_annotated=_keep_annotated,

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from domain.errors import InputRejected, Unavailable
+from domain.inspection import Inspection
 from domain.photos import DecodedPhoto, PixelSignals
 from worker.intake import refusals
 from worker.intake.developing import check_bytes
@@ -82,6 +83,7 @@ def _photo(answer: Answer, data: bytes) -> DecodedPhoto:
             height=int(header["height"]),
             dhash=f"{int(header['dhash'], 16):016x}",
             pixels=PixelSignals.from_json(header["pixels"]),
+            inspection=Inspection.from_json(header["inspection"]),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise refusals.decode_crashed() from error

@@ -18,6 +18,7 @@ from domain.errors import InputRejected
 from domain.photos import DecodedPhoto
 from worker.intake import pixels, refusals
 from worker.intake.containers import Cleaned, clean, jpeg, png
+from worker.intake.inspecting import inspect
 from worker.intake.limits import DecodeLimits
 
 WHITE = (255, 255, 255)
@@ -68,6 +69,7 @@ def _develop(data: bytes, cleaned: Cleaned, limits: DecodeLimits) -> DecodedPhot
         width, height = height, width
     upright = _scale(_turn(_to_rgb(stored), cleaned.orientation), width, height, limits.model_copy_side)
     dhash, signals = pixels.measure(upright)
+    inspection = inspect(upright, cleaned.digital_source_type)
     return DecodedPhoto(
         sha256=hashlib.sha256(data).hexdigest(),
         original=cleaned.data,
@@ -77,6 +79,7 @@ def _develop(data: bytes, cleaned: Cleaned, limits: DecodeLimits) -> DecodedPhot
         height=height,
         dhash=dhash,
         pixels=signals,
+        inspection=inspection,
     )
 
 

@@ -20,7 +20,7 @@ def measure(upright: Image.Image) -> tuple[str, PixelSignals]:
     columns of a 9 x 8 grey thumbnail) as 16 hexadecimal digits; near-duplicates differ in few bits.
     """
     grey = upright.convert("L")
-    small_grey = _fit(grey, SHARPNESS_SIDE)
+    small_grey = fitted(grey, SHARPNESS_SIDE)
     brightness, contrast = _mean_and_deviation(small_grey)
     return _difference_hash(grey), PixelSignals(
         sharpness=round(_laplacian_variance(small_grey), 3),
@@ -36,7 +36,7 @@ def _difference_hash(grey: Image.Image) -> str:
     return np.packbits(thumbnail[:, 1:] > thumbnail[:, :-1]).tobytes().hex()
 
 
-def _fit(picture: Image.Image, side: int) -> Image.Image:
+def fitted(picture: Image.Image, side: int) -> Image.Image:
     """Scaled down so that the longer side is at most `side`; never up."""
     scale = side / max(picture.size)
     if scale >= 1:

@@ -110,6 +110,7 @@ def as_header(photo: DecodedPhoto) -> dict[str, Any]:
         "height": photo.height,
         "dhash": photo.dhash,
         "pixels": photo.pixels.as_json(),
+        "inspection": photo.inspection and photo.inspection.as_json(),
     }
 
 

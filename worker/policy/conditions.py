@@ -9,21 +9,27 @@ hang a worker.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from functools import cached_property, partial
 from typing import Any, cast
 
 from cel_expr_python import cel
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory  # type: ignore[import-untyped]
 
 from domain.errors import RuleFailed
-from domain.moderation import Evidence, Signals
+from domain.moderation import Condition, Evidence, Signals
 from worker.policy.signals import SHARE, Item, Kind, Signal
 
 MOST_EXPRESSION = 4_000  # characters; a rule that needs more is several rules
 MOST_EVIDENCE = 50  # causes kept of one rule; more tell a reviewer nothing new
+MOST_JOINED = 50  # conditions evaluated together; their bits fit one 64-bit number
 THRESHOLD = "threshold"
+REPEATED = (Kind.NUMBERS, Kind.TEXTS)
+GUARD = "inspected"  # a rule that asks this itself decides what to do about what was not measured
+_WORD = re.compile(r"\w+")
+_NAME = re.compile(r"(?<![\w.])[a-z_]\w*")
+_QUOTED = re.compile(r"'[^'\n]*'|\"[^\"\n]*\"")
 
 _FIELD_TYPES = {
     Kind.TEXT: descriptor_pb2.FieldDescriptorProto.TYPE_STRING,
@@ -31,6 +37,7 @@ _FIELD_TYPES = {
     Kind.COUNT: descriptor_pb2.FieldDescriptorProto.TYPE_INT64,
     Kind.FLAG: descriptor_pb2.FieldDescriptorProto.TYPE_BOOL,
     Kind.NUMBERS: descriptor_pb2.FieldDescriptorProto.TYPE_DOUBLE,
+    Kind.TEXTS: descriptor_pb2.FieldDescriptorProto.TYPE_STRING,
 }
 _CEL_TYPES = {
     Kind.TEXT: cel.Type.STRING,
@@ -38,6 +45,7 @@ _CEL_TYPES = {
     Kind.COUNT: cel.Type.INT,
     Kind.FLAG: cel.Type.BOOL,
     Kind.NUMBERS: cel.Type.List(cel.Type.DOUBLE),
+    Kind.TEXTS: cel.Type.List(cel.Type.STRING),
 }
 _PYTHON_TYPES: dict[Kind, type | tuple[type, ...]] = {
     Kind.TEXT: str,
@@ -45,6 +53,7 @@ _PYTHON_TYPES: dict[Kind, type | tuple[type, ...]] = {
     Kind.COUNT: int,
     Kind.FLAG: bool,
     Kind.NUMBERS: list,
+    Kind.TEXTS: list,
 }
 
 
@@ -52,27 +61,17 @@ class ConditionRefused(Exception):
     """An expression that does not compile; the message says why and what to change."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Compiled:
-    """One rule's condition: a program of its own, and its place in the joined program of all rules."""
-
-    program: Any
-    place: int
-    conditions: Conditions
-
-    def __call__(self, signals: Signals) -> Sequence[Evidence]:
-        """The causes; empty where the rule does not match. Raises RuleFailed when it cannot be evaluated."""
-        bound = signals if isinstance(signals, BoundSignals) else self.conditions.bind(signals)
-        groups = bound.joined[self.place] if bound.joined else _evaluate(self.program, bound.activation)
-        return [self.conditions.as_evidence(item) for group in groups for item in group][:MOST_EVIDENCE]
-
-
 class BoundSignals(Mapping[str, Any]):
     """Signals made ready for the rules of one policy, once for all of them. Reads like the plain signals."""
 
-    def __init__(self, signals: Signals, conditions: Conditions) -> None:
+    __slots__ = ("_activation", "_conditions", "_signals", "possible", "unmeasured")
+
+    def __init__(self, signals: Signals, conditions: Conditions, together: bool) -> None:
         self._signals = signals
         self._conditions = conditions
+        self._activation: Any = None
+        self.unmeasured = frozenset(name for name, value in signals.items() if value is None)
+        self.possible = self._possible() if together else -1
 
     def __getitem__(self, name: str) -> Any:
         return self._signals[name]
@@ -83,28 +82,36 @@ class BoundSignals(Mapping[str, Any]):
     def __len__(self) -> int:
         return len(self._signals)
 
-    @cached_property
+    @property
     def activation(self) -> Any:
-        return self._conditions.activation(self._signals)
+        if self._activation is None:
+            self._activation = self._conditions.activation(self._signals)
+        return self._activation
 
-    @cached_property
-    def joined(self) -> list[Any]:
-        """What every condition yields, by place; empty when one of them failed, as that voids the whole evaluation."""
-        program = self._conditions.joined
-        try:
-            return _evaluate(program, self.activation) if program else []
-        except RuleFailed:
-            return []
+    def _possible(self) -> int:
+        """One bit by place: clear where the condition certainly yields nothing.
+
+        All are set where a condition among them failed, as that voids the evaluation of its whole group: each rule is
+        then evaluated alone, and only the failing one fails.
+        """
+        possible = 0
+        for first, many, program in self._conditions.matching:
+            bits = (1 << many) - 1
+            if program is not None:
+                with suppress(RuleFailed):
+                    bits = _evaluate(program, self.activation)
+            possible |= bits << first
+        return possible
 
 
-def _evaluate(program: Any, activation: Any) -> list[Any]:
+def _evaluate(program: Any, activation: Any) -> Any:
     try:
         value = program.eval(activation)
     except RuntimeError as error:  # the evaluator's own limits, such as its iteration budget
         raise RuleFailed(str(error)) from error
     if value.type() == cel.Type.ERROR:
         raise RuleFailed(str(value.plain_value()))
-    return cast(list[Any], value.plain_value())
+    return value.plain_value()
 
 
 class Conditions:
@@ -121,15 +128,20 @@ class Conditions:
             kind: message_factory.GetMessageClass(pool.FindMessageTypeByName(item.type_name))
             for kind, item in self._items.items()
         }
+        self._empty = {name: one.empty() for name, one in self._signals.items() if one.optional}
+        self._readers: list[tuple[str, Callable[[Any], Any]]] = []  # of the signals that any condition reads
         self._by_type_name = {item.type_name: item for item in self._items.values()}
         self._thresholds = {f"{THRESHOLD}.{name}": float(value) for name, value in thresholds.items()}
         variables = {name: _cel_type(one) for name, one in self._signals.items()}
         self._env = cel.NewEnv(pool, variables=variables | dict.fromkeys(self._thresholds, cel.Type.DOUBLE))
-        self._sources: list[str] = []
+        self._matches: list[str] = []
         self._unlikely = _literal_beyond_range(self._signals)
 
-    def compile(self, when: str | None, causes: Sequence[str]) -> _Compiled:
-        """A condition that yields the items of all `causes` where `when` holds. Raises ConditionRefused."""
+    def compile(self, when: str | None, causes: Sequence[str]) -> Condition:
+        """A condition that yields the items of all `causes` where `when` holds. Raises ConditionRefused.
+
+        The condition itself raises RuleFailed when it cannot be evaluated.
+        """
         if when is not None and self._check(when) != "BOOL":
             raise ConditionRefused("`when` must be true or false; use a comparison or a test such as .exists(...).")
         if not causes:
@@ -141,30 +153,72 @@ class Conditions:
                     f"`causes` must give a list of signal items such as objects.filter(o, ...), not {found.lower()}."
                 )
         # Line ends keep a comment at the end of an expression from swallowing what follows it.
+        self._bind([when or "", *causes])
+        condition = f"({when or 'true'}\n)"
         together = ", ".join(f"dyn({source}\n)" for source in causes)
-        whole = f"({when or 'true'}\n) ? [{together}] : []"
-        compiled = _Compiled(self._env.compile(whole), len(self._sources), self)
-        self._sources.append(whole)
-        self.__dict__.pop("joined", None)
-        return compiled
+        program = self._env.compile(f"{condition} ? [{together}] : []")
+        condition_of_rule = self._condition(program, len(self._matches), self._reads(when, causes))
+        # Not `&&`, which would take an error in `when` for a plain no where the causes are empty.
+        found = " || ".join(f"size({source}\n) > 0" for source in causes)
+        self._matches.append(f"({condition} ? ({found}) : false)")
+        self.__dict__.pop("matching", None)
+        return condition_of_rule
+
+    def _bind(self, sources: Sequence[str]) -> None:
+        """Have the signals named in an expression ready for it. Making values ready costs more than most conditions.
+
+        A word of a text or of a comment counts too: one signal too many costs time, one too few a rule.
+        """
+        bound = {name for name, _ in self._readers}
+        named = {word for source in sources for word in _WORD.findall(source)}
+        self._readers += [
+            (name, self._reader(one)) for name, one in self._signals.items() if name in named and name not in bound
+        ]
+
+    def _condition(self, program: Any, place: int, reads: frozenset[str]) -> Condition:
+        """A rule's condition: a program of its own, its place among those evaluated together, the signals it names."""
+        bit = 1 << place
+
+        def causes(signals: Signals) -> Sequence[Evidence]:
+            bound = signals if type(signals) is BoundSignals else self.bind(signals, together=False)
+            if bound.unmeasured and GUARD not in reads and (missing := bound.unmeasured & reads):
+                raise RuleFailed(f"{', '.join(sorted(missing))}: not measured for this photo; it has to be sent again")
+            if not bound.possible & bit:
+                return []
+            groups = _evaluate(program, bound.activation)
+            return [self.as_evidence(item) for group in groups for item in group][:MOST_EVIDENCE]
+
+        return causes
 
     @cached_property
-    def joined(self) -> Any:
-        """All conditions as one program, which takes half the time; None when they are too long for one."""
-        try:
-            return self._env.compile(f"[{', '.join(self._sources)}]")
-        except RuntimeError:
-            return None
+    def matching(self) -> list[tuple[int, int, Any]]:
+        """Programs that say of many conditions at once which yield anything: first place, how many, program.
 
-    def bind(self, signals: Signals) -> BoundSignals:
-        return BoundSignals(signals, self)
+        The answer is a number with a bit for each, as lists of evidence take the evaluator longer to hand over than to
+        find, and most rules match no photo. The program is None where the conditions are too long for one.
+        """
+        groups = range(0, len(self._matches), MOST_JOINED)
+        return [self._group(first, self._matches[first : first + MOST_JOINED]) for first in groups]
+
+    def _group(self, first: int, matches: Sequence[str]) -> tuple[int, int, Any]:
+        terms = [f"({match} ? {1 << place} : 0)" for place, match in enumerate(matches)]
+        try:
+            return first, len(matches), self._env.compile(_sum_of(terms))
+        except RuntimeError:
+            return first, len(matches), None
+
+    def bind(self, signals: Signals, *, together: bool = True) -> BoundSignals:
+        """Signals ready for every rule. `together` evaluates all conditions at once, which is the faster way."""
+        return BoundSignals(signals, self, together)
 
     def activation(self, signals: Signals) -> Any:
-        """Raises RuleFailed when a signal is missing or has another type than it is registered with."""
+        """Raises RuleFailed when a signal that rules read is missing or has another type than it is registered with."""
         try:
-            return self._env.Activation(
-                {name: self._value(one, signals[name]) for name, one in self._signals.items()} | self._thresholds
-            )
+            values = dict(self._thresholds)
+            for name, read in self._readers:
+                value = signals[name]
+                values[name] = read(self._empty[name] if value is None and name in self._empty else value)
+            return self._env.Activation(values)
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise RuleFailed(f"the signals do not fit this version of the rules: {error}") from error
 
@@ -176,14 +230,22 @@ class Conditions:
         plain: dict[str, Any] = {"kind": item.kind}
         for field in item.fields:
             value = getattr(message, field.name)
-            plain[field.name] = list(value) if field.kind is Kind.NUMBERS else value
+            plain[field.name] = list(value) if field.kind in REPEATED else value
         return plain
 
-    def _value(self, one: Signal, value: Any) -> Any:
+    def _reader(self, one: Signal) -> Callable[[Any], Any]:
+        """Turns a signal's plain value into what CEL reads. Protobuf checks items, `_checked` everything else."""
         if not isinstance(one.type, Item):
-            return _checked(one, value)
+            return partial(_checked, one)
         message = self._messages[one.type.kind]
-        return [message(**item) for item in value] if one.many else message(**value)
+        if one.many:
+            return lambda items: [message(**item) for item in items]
+        return lambda item: message(**item)
+
+    def _reads(self, when: str | None, causes: Sequence[str]) -> frozenset[str]:
+        """Signals that a rule names. A variable of the same name counts too, which errs on the side of a person."""
+        source = _QUOTED.sub("", "\n".join([when or "", *causes]))
+        return frozenset(_NAME.findall(source)) & self._signals.keys()
 
     def _check(self, source: str) -> str:
         """The name of the expression's type."""
@@ -211,6 +273,14 @@ class Conditions:
         return f"{why}; correct the expression."
 
 
+def _sum_of(terms: Sequence[str]) -> str:
+    """Halved again and again, as the parser takes expressions up to 32 levels deep and a plain sum is one a term."""
+    if len(terms) == 1:
+        return terms[0]
+    half = len(terms) // 2
+    return f"({_sum_of(terms[:half])} + {_sum_of(terms[half:])})"
+
+
 def _checked(one: Signal, value: Any) -> Any:
     """A plain value of the registered type. Protobuf checks items; a plain variable CEL would take as it is."""
     if not isinstance(value, _PYTHON_TYPES[cast(Kind, one.type)]):
@@ -225,7 +295,7 @@ def _message_types(items: Iterable[Item]) -> Any:
     for item in items:
         message = file.message_type.add(name=item.type_name.removeprefix("signal."))
         for number, field in enumerate(item.fields, 1):
-            repeated = field.kind is Kind.NUMBERS
+            repeated = field.kind in REPEATED
             label = descriptor_pb2.FieldDescriptorProto
             message.field.add(
                 name=field.name,

@@ -5,15 +5,18 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, time
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from domain.moderation import ALL_CHANNELS, CHANNELS
 from worker.policy.scenes import Scene
+from worker.policy.statement_terms import StatementCategory, StatementKeyword
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=60)]
 RuleId = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*$", max_length=80)]
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*\.(yaml|txt)$", max_length=120)]
 Expression = Annotated[str, Field(min_length=1)]
+Language = Annotated[str, Field(pattern=r"^[a-z]{2,3}$")]  # ISO 639
+ANY = "any"  # in the place of a language: searched whatever the text's language is
 
 
 def _one_or_more(value: object) -> object:
@@ -27,6 +30,21 @@ def _moment(value: object) -> object:
     return datetime.combine(value, time(), UTC) if isinstance(value, date) else value
 
 
+def _sentence(message: str) -> str:
+    if "\n" in message.strip() or not message.strip().endswith("."):
+        raise ValueError("the message is one sentence on one line, ending in a full stop, that a seller can act on")
+    return message.strip()
+
+
+def _in_english(value: object) -> object:
+    return {"en": value} if isinstance(value, str) else value
+
+
+def _of_any_language(value: object) -> object:
+    return {"files": {ANY: value}} if isinstance(value, str) else value
+
+
+Sentence = Annotated[str, Field(min_length=10, max_length=240), AfterValidator(_sentence)]
 Moment = Annotated[datetime | None, BeforeValidator(_moment)]
 
 
@@ -37,8 +55,9 @@ class _Strict(BaseModel):
 class Scope(_Strict):
     tenants: list[Annotated[str, Field(min_length=1, max_length=80)]] = ["*"]
     channels: list[str] = [ALL_CHANNELS]
+    categories: list[Annotated[str, Field(pattern=r"^(\*|[a-z]{2}(-\d+)*)$")]] = ["*"]  # subtrees of the taxonomy
 
-    @field_validator("tenants", "channels")
+    @field_validator("tenants", "channels", "categories")
     @classmethod
     def _not_empty(cls, names: list[str]) -> list[str]:
         if not names:
@@ -74,22 +93,29 @@ class RuleEnvelope(_Strict):
     action: Literal["approve", "review", "reject"]
     mode: Literal["draft", "shadow", "live"]
     on_error: Literal["review"] = "review"
-    message: Annotated[str, Field(min_length=10, max_length=240)]
+    message: Annotated[dict[Language, Sentence], BeforeValidator(_in_english)]  # in English, or by language
+    # Of one tenant's photos in a day (UTC); what the rule would reject beyond that goes to review, with an alarm.
+    max_daily_rejections: Annotated[int, Field(ge=1)] | None = None
+    # What the decision is reported as to the EU's transparency database.
+    statement_category: StatementCategory | None = None
+    statement_keywords: Annotated[list[StatementKeyword], Field(max_length=5)] = []
     when: Expression | None = None
     causes: Annotated[list[Expression], BeforeValidator(_one_or_more), Field(min_length=1, max_length=10)]
     tests: list[InlineTest]
 
     @field_validator("message")
     @classmethod
-    def _sentence(cls, message: str) -> str:
-        if "\n" in message.strip() or not message.strip().endswith("."):
-            raise ValueError("the message is one sentence on one line, ending in a full stop, that a seller can act on")
-        return message.strip()
+    def _has_english(cls, message: dict[str, str]) -> dict[str, str]:
+        if "en" not in message:
+            raise ValueError("the message has no English (en), which every other language falls back to; add it")
+        return message
 
     @model_validator(mode="after")
     def _no_contradiction(self) -> RuleEnvelope:
         if self.effective_from and self.effective_to and self.effective_to <= self.effective_from:
             raise ValueError("effective_to is not after effective_from, so it would never apply; correct the dates")
+        if self.max_daily_rejections is not None and self.action != "reject":
+            raise ValueError("max_daily_rejections is for rules that reject; remove it, or set action: reject")
         if (self.action == "approve") != (self.severity == 0):
             raise ValueError(
                 "action and severity contradict each other; approve has severity 0, review and reject have 2, 4 or 6"
@@ -100,6 +126,13 @@ class RuleEnvelope(_Strict):
         return self
 
 
+class WordListFiles(_Strict):
+    """One list by language; "any" is searched whatever the language. fuzzy: also misread and mistyped words."""
+
+    files: Annotated[dict[Language, FileName], Field(min_length=1)]
+    fuzzy: bool = False
+
+
 class PolicyFile(_Strict):
     """A policy, or a part that another includes."""
 
@@ -107,8 +140,11 @@ class PolicyFile(_Strict):
     include: list[FileName] = []
     thresholds: dict[Name, float] = {}
     vocabulary: list[FileName] = []
-    wordlists: dict[Name, FileName] = {}
+    wordlists: dict[Name, Annotated[WordListFiles, BeforeValidator(_of_any_language)]] = {}
     allowed_phrases: list[FileName] = []
+    kinds: list[FileName] = []  # vocabularies of goods, to compare listing and picture
+    brands: list[FileName] = []
+    known_words: list[FileName] = []  # never taken for a misspelling of a listed word
     rules: list[RuleEnvelope] = []
 
     @field_validator("thresholds")
@@ -124,4 +160,5 @@ class VocabularyFile(_Strict):
     """Names of objects by group, and phrases that name something harmless."""
 
     groups: dict[Name, list[str]]
+    subtrees: dict[Name, list[Annotated[str, Field(pattern=r"^[a-z]{2}(-\d+)*$")]]] = {}  # group -> categories
     innocent: list[str] = []

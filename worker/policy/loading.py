@@ -6,9 +6,9 @@ lies in or below the policy file's own directory. A directory stands for the `po
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
-import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,12 +17,17 @@ from pydantic import BaseModel, ValidationError
 
 from domain.errors import PolicyInvalid, RuleFailed
 from domain.moderation import Mode, Policy, Rule, Verdict
+from domain.policies import Bundle
+from domain.taxonomy import Taxonomy
 from worker.policy.conditions import ConditionRefused, Conditions
-from worker.policy.envelope import InlineTest, PolicyFile, RuleEnvelope, VocabularyFile
+from worker.policy.envelope import ANY, InlineTest, PolicyFile, RuleEnvelope, VocabularyFile
 from worker.policy.scenes import Scene
 from worker.policy.signals import Subject, compute, registered
 from worker.policy.words.lexicon import Lexicon
-from worker.policy.yaml_reader import Place, YamlFile, YamlRefused, parse, read_bytes
+from worker.policy.words.lists import ANY_LANGUAGE, WordList
+from worker.policy.words.vocabulary import Vocabulary
+from worker.policy.yaml_reader import MOST_BYTES, Place, YamlFile, YamlRefused, parse, read_bytes, within
+from worker.taxonomy.files import shipped
 
 STARTER_PACK = Path(__file__).with_name("packs") / "starter.yaml"
 MOST_RULES = 500
@@ -45,6 +50,11 @@ class LoadedRule:
     def tests(self) -> tuple[InlineTest, ...]:
         return tuple(self.text.tests)
 
+    @property
+    def when(self) -> str | None:
+        """What is compiled as its condition, the categories in its scope included."""
+        return _in_categories(self.text)
+
 
 @dataclass(frozen=True, slots=True)
 class LoadedPolicy:
@@ -52,6 +62,7 @@ class LoadedPolicy:
     rules: tuple[LoadedRule, ...]
     conditions: Conditions
     lexicon: Lexicon
+    bundle: Bundle
     words: PolicyWords
 
 
@@ -62,41 +73,80 @@ class PolicyWords:
     thresholds: Mapping[str, float]
     groups: Mapping[str, tuple[str, ...]]
     innocent: tuple[str, ...]
-    lists: Mapping[str, tuple[str, ...]]
+    lists: Mapping[str, tuple[str, ...]]  # by list and language: "counterfeit (de)"
+    fuzzy: Mapping[str, bool]  # by the same names
     allowed: tuple[str, ...]
+    known: tuple[str, ...]
+    kinds: Mapping[str, tuple[str, ...]]
+    no_kind: tuple[str, ...]
+    brands: tuple[str, ...]
+    subtrees: Mapping[str, tuple[str, ...]]
 
 
-def load_policy(path: Path | None = None) -> LoadedPolicy:
+def load_policy(path: Path | None = None, taxonomy: Taxonomy | None = None) -> LoadedPolicy:
     """Read and compile the policy at `path` (a file or a directory; None = the shipped starter pack).
+
+    `taxonomy` is what its categories are checked against and sellers' words are matched to; None = the shipped one.
 
     Raises PolicyInvalid with every problem found.
     """
     start = STARTER_PACK if path is None else path / "policy.yaml" if path.is_dir() else path
-    reader = _Reader(start.resolve().parent)
-    reader.policy_file(start.resolve().name, "", 1)
-    reader.stop_if_problems()
-    loaded = reader.assemble()
-    reader.stop_if_problems()
-    return loaded
+    return _Reader(start.resolve().parent, taxonomy or shipped()).load(start.resolve().name)
+
+
+def load_bundle(bundle: Bundle, taxonomy: Taxonomy | None = None) -> LoadedPolicy:
+    """Compile a policy from its kept files. Raises PolicyInvalid with every problem found."""
+    return _of_bundle(bundle, taxonomy).load(bundle.entry)
+
+
+def load_words(bundle: Bundle, taxonomy: Taxonomy | None = None) -> PolicyWords:
+    """What a kept version brings along besides rules, none of it compiled. Raises PolicyInvalid."""
+    return _of_bundle(bundle, taxonomy).words(bundle.entry)
+
+
+def _of_bundle(bundle: Bundle, taxonomy: Taxonomy | None) -> _Reader:
+    given = {name: text.encode(errors="surrogatepass") for name, text in bundle.files.items()}
+    return _Reader(Path(), taxonomy or shipped(), given)
 
 
 def scene_signals(scene: Scene, lexicon: Lexicon) -> dict[str, Any]:
     """The signals a photo like this would have."""
-    return compute(Subject(scene.job(), scene.photo(), scene.seen(), lexicon))
+    return compute(Subject(scene.job(), scene.photo(), scene.seen(), lexicon, scene.recalled()))
 
 
 @dataclass
 class _Reader:
+    """Reads below `root`, or from the `given` files where there are any."""
+
     root: Path
+    taxonomy: Taxonomy
+    given: Mapping[str, bytes] | None = None
     problems: list[str] = field(default_factory=list)
-    digests: dict[str, str] = field(default_factory=dict)
+    contents: dict[str, bytes] = field(default_factory=dict)
     policies: dict[str, tuple[PolicyFile, YamlFile]] = field(default_factory=dict)
     thresholds: dict[str, float] = field(default_factory=dict)
     groups: dict[str, list[str]] = field(default_factory=dict)
     innocent: list[str] = field(default_factory=list)
-    lists: dict[str, list[str]] = field(default_factory=dict)
+    subtrees: dict[str, list[str]] = field(default_factory=dict)
+    lists: list[WordList] = field(default_factory=list)
+    known: list[str] = field(default_factory=list)
+    kinds: dict[str, list[str]] = field(default_factory=dict)
+    no_kind: list[str] = field(default_factory=list)
+    brands: list[str] = field(default_factory=list)
     allowed: list[str] = field(default_factory=list)
     _open: list[str] = field(default_factory=list)
+
+    def load(self, entry: str) -> LoadedPolicy:
+        self.policy_file(entry, "", 1)
+        self.stop_if_problems()
+        loaded = self.assemble()
+        self.stop_if_problems()
+        return loaded
+
+    def words(self, entry: str) -> PolicyWords:
+        self.policy_file(entry, "", 1)
+        self.stop_if_problems()
+        return self._words()
 
     def problem(self, name: str, line: int, why: str) -> None:
         self.problems.append(f"{name}:{line}: {why}")
@@ -130,21 +180,39 @@ class _Reader:
                 self.problem(name, line, f"sets {threshold!r} a second time; keep one.")
             self.thresholds[threshold] = value
         for file in content.vocabulary:
-            self._vocabulary(file)
-        for list_name, file in content.wordlists.items():
-            if list_name in self.lists:
+            self._vocabulary(file, self.groups, self.innocent)
+        for file in content.kinds:
+            self._vocabulary(file, self.kinds, self.no_kind)
+        for list_name, spec in content.wordlists.items():
+            if any(one.name == list_name for one in self.lists):
                 self.problem(name, source.line(("wordlists", list_name)), f"names list {list_name!r} again; rename it.")
-            self.lists[list_name] = self._terms(file)
+            self.lists += [
+                WordList(list_name, tuple(self._terms(file)), ANY_LANGUAGE if language == ANY else language, spec.fuzzy)
+                for language, file in spec.files.items()
+            ]
         for file in content.allowed_phrases:
             self.allowed += self._terms(file)
+        for file in content.known_words:
+            self.known += self._terms(file)
+        for file in content.brands:
+            self.brands += self._terms(file)
 
-    def _vocabulary(self, name: str) -> None:
-        if name in self.digests:
+    def _vocabulary(self, name: str, groups: dict[str, list[str]], innocent: list[str]) -> None:
+        if name in self.contents:
             return
         if read := self._shape(name, VocabularyFile):
             for group, terms in read[0].groups.items():
-                self.groups.setdefault(group, []).extend(terms)
-            self.innocent += read[0].innocent
+                groups.setdefault(group, []).extend(terms)
+            innocent += read[0].innocent
+            for group, roots in read[0].subtrees.items():
+                self._known_categories(roots, name, read[1].line(("subtrees", group)))
+                self.subtrees.setdefault(group, []).extend(roots)
+
+    def _known_categories(self, ids: Sequence[str], name: str, line: int) -> None:
+        for id in ids:
+            if id not in self.taxonomy and id != "*":
+                why = f"there is no category {id!r} in {self.taxonomy.version}; see `shelfguard taxonomy list --find`."
+                self.problem(name, line, why)
 
     def _terms(self, name: str) -> list[str]:
         """A word list: one term a line, # starts a comment."""
@@ -165,21 +233,29 @@ class _Reader:
             self.problem(name, 1, f"has {len(terms)} terms; a list holds from 1 to {MOST_TERMS}.")
         return terms
 
-    def _bytes(self, name: str, most: int | None = None) -> bytes | None:
-        path = (self.root / name).resolve()
-        if not path.is_relative_to(self.root):
-            self.problem(name, 1, "lies outside the policy's directory; copy it there.")
-            return None
-        if len(self.digests) >= MOST_FILES:
+    def _bytes(self, name: str, most: int = MOST_BYTES) -> bytes | None:
+        if len(self.contents) >= MOST_FILES and name not in self.contents:
             self.problem(name, 1, f"is one file too many; a policy has at most {MOST_FILES}.")
             return None
         try:
-            data = read_bytes(path, most) if most else read_bytes(path)
+            data = self._given(name, most) if self.given is not None else self._on_disk(name, most)
         except YamlRefused as error:
             self.problem(name, error.line, str(error))
             return None
-        self.digests[name] = hashlib.sha256(data).hexdigest()
+        self.contents[name] = data
         return data
+
+    def _on_disk(self, name: str, most: int) -> bytes:
+        path = (self.root / name).resolve()
+        if not path.is_relative_to(self.root):
+            raise YamlRefused(1, "lies outside the policy's directory; copy it there.")
+        return read_bytes(path, most)
+
+    def _given(self, name: str, most: int) -> bytes:
+        data = (self.given or {}).get(name)
+        if data is None:
+            raise YamlRefused(1, "is not among the policy's files; send it along.")
+        return within(data, most)
 
     def _shape(self, name: str, shape: type[Shape]) -> tuple[Shape, YamlFile] | None:
         data = self._bytes(name)
@@ -200,7 +276,17 @@ class _Reader:
 
     def assemble(self) -> LoadedPolicy:
         conditions = Conditions(registered(), self.thresholds)
-        lexicon = Lexicon.of(self.groups, self.innocent, self.lists, self.allowed, self._versions())
+        kinds = Vocabulary(self.kinds, self.no_kind)
+        words = Lexicon.of(
+            *(self.groups, self.innocent, self.lists, self.allowed, self._versions(), self.known),
+            kinds=kinds,
+            brands=self.brands,
+        )
+        lexicon = dataclasses.replace(
+            words,
+            subtrees=_tuples(self.subtrees),
+            taxonomy=self.taxonomy,
+        )
         bare = scene_signals(Scene(caption=""), lexicon)
         rules: list[LoadedRule] = []
         places: dict[str, str] = {}
@@ -218,9 +304,9 @@ class _Reader:
             self.problem(first, 1, "has no rules, so it would approve everything; add at least one rule.")
         if len(places) > MOST_RULES:
             self.problem(first, 1, f"has {len(places)} rules; a policy has at most {MOST_RULES}.")
-        policy_id = self.policies[first][0].policy
-        policy = Policy(policy_id, self._digest(), tuple(loaded.rule for loaded in rules))
-        return LoadedPolicy(policy, tuple(rules), conditions, lexicon, self._words())
+        bundle = Bundle(first, {name: data.decode() for name, data in self.contents.items()})
+        policy = Policy(self.policies[first][0].policy, bundle.version, tuple(loaded.rule for loaded in rules))
+        return LoadedPolicy(policy, tuple(rules), conditions, lexicon, bundle, self._words())
 
     def _rule(
         self,
@@ -232,8 +318,9 @@ class _Reader:
         index: int,
     ) -> Rule | None:
         line = source.line(("rules", index, "when" if envelope.when else "causes"))
+        self._known_categories(envelope.scope.categories, name, source.line(("rules", index, "scope", "categories")))
         try:
-            condition = conditions.compile(envelope.when, envelope.causes)
+            condition = conditions.compile(_in_categories(envelope), envelope.causes)
             condition(bare)  # a photo on which nothing was seen must not break a rule
         except ConditionRefused as error:
             self.problem(name, line, f"rule {envelope.id}: {error}")
@@ -248,31 +335,56 @@ class _Reader:
             policy_code=envelope.policy_code,
             severity=envelope.severity,
             action=Verdict(envelope.action),
-            message=envelope.message,
+            message=envelope.message["en"],
+            translations={language: text for language, text in envelope.message.items() if language != "en"},
             condition=condition,
             channels=tuple(envelope.scope.channels),
             tenants=tuple(envelope.scope.tenants),
             mode=Mode(envelope.mode),
             effective_from=envelope.effective_from,
             effective_to=envelope.effective_to,
+            max_daily_rejections=envelope.max_daily_rejections,
         )
 
     def _versions(self) -> dict[str, str]:
         """Digests of vocabularies and word lists."""
-        return {name: digest for name, digest in sorted(self.digests.items()) if name not in self.policies}
+        return {
+            name: hashlib.sha256(data).hexdigest()
+            for name, data in sorted(self.contents.items())
+            if name not in self.policies
+        }
 
     def _words(self) -> PolicyWords:
+        lists = {f"{one.name} ({one.language or ANY})": one for one in self.lists}
         return PolicyWords(
             thresholds=dict(self.thresholds),
-            groups={name: tuple(terms) for name, terms in self.groups.items()},
+            groups=_tuples(self.groups),
             innocent=tuple(self.innocent),
-            lists={name: tuple(terms) for name, terms in self.lists.items()},
+            lists={name: one.terms for name, one in lists.items()},
+            fuzzy={name: one.fuzzy for name, one in lists.items()},
             allowed=tuple(self.allowed),
+            known=tuple(self.known),
+            kinds=_tuples(self.kinds),
+            no_kind=tuple(self.no_kind),
+            brands=tuple(self.brands),
+            subtrees=_tuples(self.subtrees),
         )
 
-    def _digest(self) -> str:
-        canonical = json.dumps(self.digests, sort_keys=True).encode()
-        return hashlib.sha256(canonical).hexdigest()
+
+def _tuples(lists: Mapping[str, list[str]]) -> dict[str, tuple[str, ...]]:
+    return {name: tuple(terms) for name, terms in lists.items()}
+
+
+def _in_categories(envelope: RuleEnvelope) -> str | None:
+    """`when`, and that the category is in the rule's scope. Where the category is unknown such a rule does not match.
+
+    A condition and not a part of `Rule.applies`, so that a receipt's signals alone give the same decision again.
+    """
+    roots = envelope.scope.categories
+    if "*" in roots:
+        return envelope.when
+    inside = " || ".join(f'"{root}" in category.ancestors' for root in roots)
+    return f"({inside}) && ({envelope.when}\n)" if envelope.when else inside
 
 
 def _sentence(place: Place, error: Mapping[str, Any], shape: type[BaseModel]) -> str:

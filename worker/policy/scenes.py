@@ -10,6 +10,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from domain.banks import Recalled
 from domain.jobs import ImageJob, ImageSource, SourceKind
 from domain.observations import (
     Answer,
@@ -27,6 +28,8 @@ from domain.observations import (
     TextReaders,
 )
 from domain.photos import PixelSignals, StoredPhoto
+from worker.policy.scene_memory import SceneEarlier, SceneKnown, recalled
+from worker.policy.scene_pixels import SceneInspection
 
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 SHA256_OF_NOTHING = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
@@ -76,7 +79,8 @@ class SceneSeller(_Strict):
 class Scene(_Strict):
     """objects and text may be plain words, or words with their score and share.
 
-    second_text: what a second reader read. text_incomplete: it could not read everything.
+    second_text: what a second reader read. text_incomplete: it could not read everything. inspection: what intake
+    measured; null for a photo from before there were inspections. known, earlier: what banks and earlier decisions say.
     """
 
     caption: str = "a product on a white background"
@@ -87,6 +91,9 @@ class Scene(_Strict):
     seller: SceneSeller = SceneSeller()
     image: SceneImage = SceneImage()
     pixels: ScenePixels = ScenePixels()
+    inspection: SceneInspection | None = SceneInspection()
+    known: list[SceneKnown] = []
+    earlier: list[SceneEarlier] = []
 
     def job(self) -> ImageJob:
         said = self.seller
@@ -116,7 +123,11 @@ class Scene(_Strict):
             pixels=PixelSignals(
                 pixels.sharpness, pixels.brightness, pixels.contrast, pixels.white_border, (128, 128, 128)
             ),
+            inspection=None if self.inspection is None else self.inspection.found(),
         )
+
+    def recalled(self) -> Recalled:
+        return recalled(self.known, self.earlier)
 
     def seen(self) -> Observation:
         results: dict[Task, Answer] = {

@@ -48,6 +48,11 @@ def read_bytes(path: Path, most: int = MOST_BYTES) -> bytes:
             data = file.read(most + 1)
     except OSError as error:
         raise YamlRefused(1, f"cannot be read ({error.strerror}); check the path and its permissions.") from error
+    return within(data, most)
+
+
+def within(data: bytes, most: int) -> bytes:
+    """The data, if it is not too much. Raises YamlRefused."""
     if len(data) > most:
         raise YamlRefused(1, f"is larger than {most // 1024} KB; split it into several files.")
     return data

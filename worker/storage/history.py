@@ -20,9 +20,13 @@ from sqlalchemy import Connection, RowMapping, TextClause, text
 from domain.jobs import ImageJob
 from domain.observations import Observation
 from domain.photos import StoredPhoto
+from domain.policies import Bundle
 from worker.storage.database import Database
 from worker.storage.jobs import job_from_row
 
+# Signals that are looked up before a photo is judged, so that of a decision of the past only its receipt tells them:
+# which banks its picture was in, what had been decided of others like it.
+RECALLED = ("bank_matches", "near_duplicates")
 SPAN_BLOCKS = 128  # of 8 kB each: some hundred to some thousand decisions, a second's work or less
 CHUNK = 250  # rows in memory at a time
 
@@ -31,10 +35,12 @@ CHUNK = 250  # rows in memory at a time
 class Selection:
     """Which decisions; empty = all. since is inclusive, until exclusive, both the moment of the decision.
 
+    without: not those of these tenants.
     limit: at most so many, the newest; with a seed so many drawn by it, the same ones for the same seed.
     """
 
     tenants: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
     channels: tuple[str, ...] = ()
     since: datetime | None = None
     until: datetime | None = None
@@ -69,7 +75,8 @@ class Wanted:
 class PastDecision:
     """A decision as it was made. signals: those that were wanted and that its receipt has.
 
-    look: which observations are alike in what they can answer: one plan of looking, one kind of intake.
+    look: which decisions are alike in what can be asked of them: one plan of looking, one kind of intake, the same
+    things looked up. recalled: the signals among RECALLED that its receipt has.
     """
 
     id: str
@@ -80,7 +87,8 @@ class PastDecision:
     channels: Mapping[str, str]
     findings: Sequence[Mapping[str, Any]]
     policy_version: str | None
-    words: Mapping[str, str] | None
+    taxonomy: str | None
+    recalled: frozenset[str]
     signals: Mapping[str, Any]
     look: str
 
@@ -142,9 +150,14 @@ class Reader:
     def some(self, ids: Sequence[str]) -> list[PastDecision]:
         """These decisions with all their signals, in the order of their ids."""
         statement = text(f"{_SELECT} WHERE d.id = ANY(CAST(:ids AS uuid[])) ORDER BY d.id")
-        values: dict[str, Any] = {"ids": list(ids), "all": None, "few": None, "versions": []}
+        values: dict[str, Any] = {"ids": list(ids), "all": None, "few": None, "versions": [], "recalled": [*RECALLED]}
         rows = self._connection.execute(statement, values).mappings()
         return [_decision(row) for row in rows]
+
+    def policy(self, version: str) -> Bundle | None:
+        """The files of a policy; None where they are not kept."""
+        row = self._connection.execute(_POLICY, {"version": version}).first()
+        return None if row is None else Bundle(row.entry, row.files)
 
     def seen(self, job_ids: Sequence[str]) -> dict[str, Seen | Exception]:
         """What the decisions of these jobs rest on, by job. In place of a form that cannot be read, why."""
@@ -153,6 +166,7 @@ class Reader:
 
 
 _BLOCKS = text("SELECT CAST(pg_relation_size('decisions') / CAST(current_setting('block_size') AS bigint) AS bigint)")
+_POLICY = text("SELECT entry, files FROM policy_versions WHERE version = :version")
 _SEEN = text(
     "SELECT CAST(j.id AS text) AS id, j.tenant, j.product_id, j.image_id, j.priority, j.idempotency_key, j.body, "
     "j.photo, o.data AS seen FROM jobs j JOIN observations o ON o.job_id = j.id "
@@ -162,7 +176,7 @@ _SEEN = text(
 _FROM = """
 FROM decisions d
 CROSS JOIN LATERAL jsonb_to_record(d.data) AS x(channels jsonb, findings jsonb, receipt jsonb)
-LEFT JOIN LATERAL jsonb_to_record(x.receipt) AS r(policy_version text, words jsonb, signals jsonb) ON true
+LEFT JOIN LATERAL jsonb_to_record(x.receipt) AS r(policy_version text, taxonomy text, signals jsonb) ON true
 LEFT JOIN observations o ON o.job_id = d.job_id
 LEFT JOIN jobs j ON j.id = d.job_id
 """
@@ -170,10 +184,12 @@ LEFT JOIN jobs j ON j.id = d.job_id
 _LOOK = """
   COALESCE(o.plan_digest, '') || ':' || COALESCE(
     (SELECT string_agg(p.key, ',' ORDER BY p.key) FROM jsonb_each(j.photo) AS p WHERE p.value <> 'null'), '') AS look"""
+_RECALLED = """
+  ARRAY(SELECT n.name FROM unnest(CAST(:recalled AS text[])) AS n(name) WHERE r.signals ? n.name) AS recalled"""
 _SELECT = f"""
 SELECT CAST(d.id AS text) AS id, CAST(d.job_id AS text) AS job_id, d.tenant, d.product_id, d.image_id,
   CAST(x.channels AS text) AS channels, CAST(x.findings AS text) AS findings, r.policy_version,
-  CAST(r.words AS text) AS words,{_LOOK},
+  r.taxonomy,{_LOOK},{_RECALLED},
   (SELECT jsonb_object_agg(s.key, s.value) FROM jsonb_each(r.signals) AS s
    WHERE CAST(:all AS text[]) IS NULL OR s.key = ANY(
      CASE WHEN r.policy_version = ANY(CAST(:versions AS text[])) THEN CAST(:few AS text[])
@@ -196,6 +212,7 @@ def _query(scan: Scan, wanted: Wanted) -> tuple[TextClause, dict[str, Any]]:
         values |= {"seed": scan.selection.seed, "cut": scan.cut[0]}
     span = ["d.ctid >= CAST(:low AS tid)", "d.ctid < CAST(:high AS tid)"]
     values |= {"all": list(wanted.all), "few": list(wanted.few), "versions": list(wanted.versions)}
+    values["recalled"] = list(RECALLED)
     return text(f"{_SELECT} WHERE {' AND '.join([*span, *conditions])}"), values
 
 
@@ -204,6 +221,7 @@ def _conditions(selection: Selection) -> tuple[list[str], dict[str, Any]]:
     conditions, values = [_LATEST], dict[str, Any]()
     for name, condition, value in (
         ("tenants", "d.tenant = ANY(CAST(:tenants AS text[]))", list(selection.tenants)),
+        ("without", "d.tenant <> ALL(CAST(:without AS text[]))", list(selection.without)),
         ("channels", "d.data->'channels' ?| CAST(:channels AS text[])", list(selection.channels)),
         ("since", "d.created_at >= :since", selection.since),
         ("until", "d.created_at < :until", selection.until),
@@ -247,9 +265,10 @@ def _decision(row: RowMapping) -> PastDecision:
         channels=_repeated(row["channels"]),
         findings=json.loads(row["findings"]),
         policy_version=row["policy_version"],
-        words=None if row["words"] is None else _repeated(row["words"]),
+        taxonomy=row["taxonomy"],
+        recalled=frozenset(row["recalled"]),
         signals=row["signals"] or {},
-        look=row["look"],
+        look=f"{row['look']}:{','.join(row['recalled'])}",
     )
 
 

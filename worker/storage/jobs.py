@@ -45,7 +45,12 @@ def job_from_row(row: RowMapping | Mapping[str, Any]) -> ImageJob:
     )
 
 
-def leased_from_row(row: RowMapping, observation: Mapping[str, Any] | None) -> LeasedJob:
+def leased_from_row(
+    row: RowMapping,
+    observation: Mapping[str, Any] | None,
+    plan_digest: str | None = None,
+    adapter: str | None = None,
+) -> LeasedJob:
     return LeasedJob(
         lease=Lease(job_id=row["id"], token=row["lease_token"], size=row["lease_size"]),
         job=job_from_row(row),
@@ -53,4 +58,6 @@ def leased_from_row(row: RowMapping, observation: Mapping[str, Any] | None) -> L
         deferrals=row["deferrals"],
         photo=StoredPhoto.from_json(row["photo"]) if row["photo"] else None,
         seen=Observation.from_json(observation) if observation else None,
+        plan_digest=plan_digest,
+        adapter=adapter,
     )

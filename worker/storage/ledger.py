@@ -17,10 +17,11 @@ from domain.events import Event, EventKind
 from domain.jobs import ImageJob, JobState
 from domain.observations import Observation
 from domain.photos import StoredPhoto
-from domain.ports import Accepted, Lease, LeasedJob
+from domain.ports import Accepted, Lease, LeasedJob, Route
 from worker.storage import outbox
 from worker.storage.database import Database
-from worker.storage.jobs import job_to_json, leased_from_row
+from worker.storage.earlier import remember
+from worker.storage.jobs import job_from_row, job_to_json, leased_from_row
 from worker.storage.publishing import SqlProductUpdate
 from worker.storage.tables import jobs, observations, products, tenants
 
@@ -28,6 +29,7 @@ from worker.storage.tables import jobs, observations, products, tenants
 # met by everyone at once.
 _DEFER_BASE_SECONDS = 1.0
 _DEFER_MAX_SECONDS = 60.0
+_CANDIDATES = 4  # rows looked at for each place in a batch that wants one adapter
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,19 +88,22 @@ class SqlLedger:
 
     # leasing ---------------------------------------------------------------------------------------------------
 
-    def lease(self, state: JobState, limit: int) -> list[LeasedJob]:
+    def lease(self, state: JobState, limit: int, route: Route | None = None) -> list[LeasedJob]:
         with self.database.transaction() as connection:
             head = connection.execute(_waiting(state).limit(1)).mappings().first()
             if head is None:
                 return []
+            adapter = route(job_from_row(head)) if route else None
             picked = [head["id"]]
             if not head["alone"] and limit > 1:
-                more = _waiting(state).where(jobs.c.alone.is_(False), jobs.c.id != head["id"]).limit(limit - 1)
-                picked += [row["id"] for row in connection.execute(more).mappings()]
+                more = _waiting(state).where(jobs.c.alone.is_(False), jobs.c.id != head["id"])
+                picked += _alike(connection, more, limit - 1, route, adapter)
             rows = _take(connection, picked, self._deadline())
             seen = _observations(connection, picked) if state is JobState.OBSERVED else {}
         ordered = sorted(rows, key=lambda row: (row["priority"], row["accepted_at"], row["id"]))
-        return [leased_from_row(row, seen.get(row["id"])) for row in ordered]
+        nothing = (None, None)
+        of_row = [(row, *(seen.get(row["id"]) or nothing)) for row in ordered]
+        return [leased_from_row(row, data, plan, adapter) for row, data, plan in of_row]
 
     def renew(self, leases: Sequence[Lease]) -> None:
         with self.database.transaction() as connection:
@@ -115,7 +120,8 @@ class SqlLedger:
 
     def ready(self, lease: Lease, photo: StoredPhoto) -> None:
         with self.database.transaction() as connection:
-            settle(connection, lease, state=JobState.READY, photo=photo.as_json())
+            row = settle(connection, lease, state=JobState.READY, photo=photo.as_json())
+            remember(connection, lease.job_id, row["tenant"], photo)
 
     def observed(self, lease: Lease, seen: Observation, plan_digest: str) -> None:
         with self.database.transaction() as connection:
@@ -263,7 +269,7 @@ def _known(connection: Connection, job: ImageJob, body_digest: str) -> Accepted 
 def _waiting(state: JobState) -> Select[Any]:
     """Rows a worker may take now. SKIP LOCKED: two workers never wait for, nor pick, the same row."""
     return (
-        select(jobs.c.id, jobs.c.alone)
+        select(jobs)
         .where(
             jobs.c.state == state.value,
             jobs.c.lease_token.is_(None),
@@ -272,6 +278,17 @@ def _waiting(state: JobState) -> Select[Any]:
         .order_by(jobs.c.priority, jobs.c.accepted_at, jobs.c.id)
         .with_for_update(skip_locked=True)
     )
+
+
+def _alike(
+    connection: Connection, waiting: Select[Any], most: int, route: Route | None, adapter: str | None
+) -> list[str]:
+    """Rows that have the same adapter. Those looked at in vain are free again with the commit; there are few, so that
+    a batch is filled up where adapters alternate, and nobody waits long where only one row has this one."""
+    if route is None:
+        return [row["id"] for row in connection.execute(waiting.limit(most)).mappings()]
+    candidates = connection.execute(waiting.limit(most * _CANDIDATES)).mappings()
+    return [row["id"] for row in candidates if route(job_from_row(row)) == adapter][:most]
 
 
 def _take(connection: Connection, picked: Sequence[str], deadline: ColumnElement[Any]) -> Sequence[RowMapping]:
@@ -297,8 +314,11 @@ def _take(connection: Connection, picked: Sequence[str], deadline: ColumnElement
     return rows
 
 
-def _observations(connection: Connection, job_ids: Sequence[str]) -> Mapping[str, Any]:
+def _observations(connection: Connection, job_ids: Sequence[str]) -> Mapping[str, tuple[Any, str]]:
+    """What was seen and the plan it was seen under, by job."""
     rows = connection.execute(
-        select(observations.c.job_id, observations.c.data).where(observations.c.job_id.in_(job_ids))
+        select(observations.c.job_id, observations.c.data, observations.c.plan_digest).where(
+            observations.c.job_id.in_(job_ids)
+        )
     )
-    return {row.job_id: row.data for row in rows}
+    return {row.job_id: (row.data, row.plan_digest) for row in rows}

@@ -61,7 +61,7 @@ class Reads:
         return _job_summary(row) | {
             "record": record,
             "decision": decision and _decision_json(decision),
-            "observation": seen,
+            "observation": seen and Observation.from_json(seen).calibrated().as_json(),
         }
 
     def find_jobs(
@@ -160,7 +160,7 @@ class Reads:
         return SeenPhoto(
             tenant=row["tenant"],
             photo=photo,
-            seen=Observation.from_json(seen),
+            seen=Observation.from_json(seen).calibrated(),
             findings=tuple(Finding.from_json(finding) for finding in findings if not finding["shadow"]),
             decision_id=None if decision is None else decision["id"],
             annotated_key=None if decision is None else decision["annotated_key"],

@@ -7,6 +7,7 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    Date,
     DateTime,
     ForeignKey,
     Identity,
@@ -21,7 +22,7 @@ from sqlalchemy import (
     func,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB, UUID
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
 
 # Names by pattern, so that migrations can name what they drop.
 metadata = MetaData(
@@ -190,6 +191,7 @@ decisions = Table(
     Column("annotated_key", Text),
     _created(),
     CheckConstraint("verdict IN ('approve','review','reject')", name="verdict"),
+    Index("ix_decisions_newest", "created_at", "id"),  # judged again newest first, page by page
 )
 
 record_revisions = Table(
@@ -263,6 +265,70 @@ Index(
     postgresql_where=deliveries.c.state == "pending",
 )
 
+hash_banks = Table(
+    "hash_banks",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("tenant", Text, ForeignKey("tenants.id")),  # NULL = for every tenant
+    Column("kind", Text, nullable=False),
+    Column("threshold", SmallInteger, nullable=False),
+    Column("note", Text, nullable=False),
+    Column("enabled", Boolean, nullable=False, server_default=text("true")),
+    Column("set_aside", Text),  # why; an operator releases it
+    _created(),
+    CheckConstraint("kind IN ('block','allow')", name="kind"),
+    CheckConstraint("threshold BETWEEN 0 AND 63", name="threshold"),
+)
+
+bank_entries = Table(
+    "bank_entries",
+    metadata,
+    _id(),
+    Column("bank", Text, ForeignKey("hash_banks.name"), nullable=False),
+    Column("pdq", Text, nullable=False),
+    Column("threshold", SmallInteger),  # NULL = the bank's
+    Column("note", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("added_by", Text, nullable=False),
+    _created(),
+    Column("enabled", Boolean, nullable=False, server_default=text("true")),
+    Column("revoked_at", DateTime(timezone=True)),
+    Column("revoked_by", Text),
+    Column("set_aside", Text),
+    UniqueConstraint("bank", "pdq"),
+    CheckConstraint("pdq ~ '^[0-9a-f]{64}$'", name="pdq"),
+    CheckConstraint("threshold BETWEEN 0 AND 63", name="threshold"),
+)
+
+# One row that every change of a bank counts up, so that a worker sees at one glance whether it has to read anew.
+bank_version = Table(
+    "bank_version",
+    metadata,
+    Column("single", Boolean, primary_key=True, server_default=text("true")),
+    Column("version", BigInteger, nullable=False),
+    CheckConstraint("single", name="single"),
+)
+
+bank_matches = Table(
+    "bank_matches",
+    metadata,
+    Column("entry_id", UUID(as_uuid=False), ForeignKey("bank_entries.id"), primary_key=True),
+    Column("hour", DateTime(timezone=True), primary_key=True),
+    Column("matches", Integer, nullable=False),
+)
+
+# What photos look like, to find those that look alike. `chunks` holds the hash's sixteen pieces of 16 bits, each with
+# its place and the tenant: hashes that differ in 15 bits at most share one, by the pigeonhole principle.
+photo_hashes = Table(
+    "photo_hashes",
+    metadata,
+    Column("job_id", UUID(as_uuid=False), ForeignKey("jobs.id"), primary_key=True),
+    Column("tenant", Text, nullable=False),
+    Column("pdq", Text, nullable=False),
+    Column("chunks", ARRAY(BigInteger), nullable=False),
+    Index("ix_photo_hashes_chunks", "chunks", postgresql_using="gin"),
+)
+
 dead_letters = Table(
     "dead_letters",
     metadata,
@@ -273,4 +339,120 @@ dead_letters = Table(
     Column("code", Text, nullable=False),
     Column("message", Text, nullable=False),
     _created(),
+)
+
+# Every policy that ever judged, whole: published ones and what is shipped. Rows never change (a trigger sees to it).
+policy_versions = Table(
+    "policy_versions",
+    metadata,
+    Column("version", Text, primary_key=True),
+    Column("policy", Text, nullable=False),
+    Column("entry", Text, nullable=False),
+    Column("files", JSONB, nullable=False),
+    _created(),
+)
+
+policy_proposals = Table(
+    "policy_proposals",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("version", Text, ForeignKey("policy_versions.version"), nullable=False),
+    Column("tenant", Text, ForeignKey("tenants.id")),
+    Column("base", Text),
+    # Copied, not referred to: history says who it was whatever becomes of the token.
+    Column("author_id", Text, nullable=False),
+    Column("author_name", Text, nullable=False),
+    Column("note", Text, nullable=False),
+    Column("redecide", JSONB),
+    _created(),
+)
+
+# What is live is the last row of a scope. Rows are only ever added (a trigger sees to it).
+policy_publications = Table(
+    "policy_publications",
+    metadata,
+    Column("number", BigInteger, Identity(always=True), primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("version", Text, ForeignKey("policy_versions.version")),
+    Column("tenant", Text, ForeignKey("tenants.id")),
+    Column("author_id", Text, nullable=False),
+    Column("author_name", Text, nullable=False),
+    Column("second_id", Text),
+    Column("second_name", Text),
+    Column("reason", Text),
+    Column("note", Text, nullable=False),
+    Column("restores", BigInteger, ForeignKey("policy_publications.number")),
+    Column("proposal", BigInteger, ForeignKey("policy_proposals.id"), unique=True),
+    _created(),
+    CheckConstraint("kind IN ('publish','rollback')", name="kind"),
+    CheckConstraint("second_id IS NOT NULL OR reason IS NOT NULL", name="second_or_reason"),
+    Index("ix_policy_publications_scope", "tenant", "number"),
+)
+
+# Judging again: one row for each time somebody or a date asked for it. The cursor walks from the newest decision back.
+policy_redecisions = Table(
+    "policy_redecisions",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("cause", Text, nullable=False),
+    Column("scope", JSONB, nullable=False),
+    Column("asked_by", Text, nullable=False),
+    # One for each rule, date and publication; NULL where a person asked.
+    Column("boundary", Text, unique=True),
+    # Only decisions made before this moment are affected; NULL = all.
+    Column("decided_before", DateTime(timezone=True)),
+    Column("not_before", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("cursor_at", DateTime(timezone=True)),
+    Column("cursor_id", UUID(as_uuid=False)),
+    Column("judged", BigInteger, nullable=False, server_default=text("0")),
+    Column("changed", BigInteger, nullable=False, server_default=text("0")),
+    Column("kept", BigInteger, nullable=False, server_default=text("0")),
+    Column("failed", BigInteger, nullable=False, server_default=text("0")),
+    _created(),
+    Column("finished_at", DateTime(timezone=True)),
+    CheckConstraint("cause IN ('publish','rollback','asked','boundary')", name="cause"),
+)
+Index(
+    "ix_policy_redecisions_open",
+    policy_redecisions.c.id,
+    postgresql_where=policy_redecisions.c.finished_at.is_(None),
+)
+
+# What somebody has to look at: a version that does not load, a cap that was reached, a rule that matches unlike itself.
+policy_alarms = Table(
+    "policy_alarms",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("tenant", Text),
+    Column("rule", Text),
+    Column("version", Text),
+    Column("message", Text, nullable=False),
+    Column("data", JSONB, nullable=False),
+    Column("times", BigInteger, nullable=False, server_default=text("1")),
+    _created(),
+    Column("last_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Index("ix_policy_alarms_last", "last_at"),
+)
+
+# Automatic rejections by rules that have a daily cap: one row for each photo that took a place.
+rule_rejections = Table(
+    "rule_rejections",
+    metadata,
+    Column("tenant", Text, primary_key=True),
+    Column("rule", Text, primary_key=True),
+    Column("day", Date, primary_key=True),
+    Column("subject", Text, primary_key=True),
+)
+
+# In how many photos each rule matched, by hour; a rule of "" counts all photos that were judged.
+match_hours = Table(
+    "match_hours",
+    metadata,
+    Column("hour", DateTime(timezone=True), primary_key=True),
+    Column("tenant", Text, primary_key=True),
+    Column("channel", Text, primary_key=True),
+    Column("rule", Text, primary_key=True),
+    Column("rule_version", Integer, primary_key=True, autoincrement=False),
+    Column("photos", BigInteger, nullable=False),
 )

@@ -13,7 +13,6 @@ import json
 import math
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import torch
 from tokenizers import ByteLevelBPETokenizer
@@ -27,6 +26,7 @@ from transformers import (
 )
 
 from worker.training.synth.vocabulary import BACKDROPS, MATERIALS, PATTERNS, SHOP_WORDS, classes
+from worker.vision import convert_processor
 
 # The three strides of the tower; their product is the pixels of the input to one image token. The last stage keeps the
 # grid of the one before: at 32 pixels a token would have to hold eight letters of a line, at 16 it holds two or three.
@@ -90,17 +90,7 @@ NOT_GROUNDED = [
     "photo",
     "picture",
 ]
-QUAD = "".join(r"<loc_(\d+)>" for _ in range(8))
-POST_PROCESSING: dict[str, dict[str, Any]] = {
-    "ocr": {"PATTERN": f"(.+?){QUAD}", "AREA_THRESHOLD": 0.0},
-    "phrase_grounding": {"banned_grounding_tokens": NOT_GROUNDED},
-    "pure_text": {},
-    "description_with_bboxes": {},
-    "description_with_polygons": {},
-    "polygons": {},
-    "bboxes": {},
-    "description_with_bboxes_or_polygons": {},
-}
+POST_PROCESSING = convert_processor.POST_PROCESSING | {"phrase_grounding": {"banned_grounding_tokens": NOT_GROUNDED}}
 
 
 def image_tokens(resolution: int) -> int:

@@ -109,8 +109,8 @@ def judge_reading(rendered: Rendered, seen: Observation, tally: Tally) -> None:
     judge_text(" ".join(line.text for line in lines), read, tally)
     found = cast(LinesAnswer, seen.results[Task.OCR_WITH_REGION]).lines
     for line, quad in zip(lines, rendered.quads, strict=True):
-        box = _around(quad, rendered.picture.size)
-        near = [one for one in found if overlap(box, _around_pixels(one.quad)) >= HIT]
+        box = box_of_quad(quad, rendered.picture.size)
+        near = [one for one in found if overlap(box, box_around(one.quad)) >= HIT]
         tally.add("line_found", bool(near))
         if near:
             closest = min(edits(one.text, line.text) for one in near)
@@ -124,11 +124,13 @@ def judge_text(text: str, read: str, tally: Tally) -> None:
     tally.add("exact", read == text)
 
 
-def _around(quad: np.ndarray[tuple[int, ...], np.dtype[np.float32]], size: tuple[int, int]) -> Box:
-    return _around_pixels(cast("tuple[float, ...]", tuple((quad.reshape(4, 2) * np.array(size)).flatten())))
+def box_of_quad(quad: np.ndarray[tuple[int, ...], np.dtype[np.float32]], size: tuple[int, int]) -> Box:
+    """The upright rectangle in pixels around a quad in shares of a picture of that size."""
+    return box_around(cast("tuple[float, ...]", tuple((quad.reshape(4, 2) * np.array(size)).flatten())))
 
 
-def _around_pixels(quad: tuple[float, ...]) -> Box:
+def box_around(quad: tuple[float, ...]) -> Box:
+    """The upright rectangle around flat x, y points."""
     return (min(quad[::2]), min(quad[1::2]), max(quad[::2]), max(quad[1::2]))
 
 

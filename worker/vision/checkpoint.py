@@ -23,7 +23,23 @@ WEIGHTS = "model.safetensors"
 WEIGHTS_INDEX = "model.safetensors.index.json"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 ADAPTER_CONFIG = "adapter_config.json"
+# What transformers and PEFT read beside the weights. Named one by one: a card, a log of the training or a calibration
+# may change without changing what the model sees.
+READ_BESIDE = (
+    ADAPTER_CONFIG,
+    "added_tokens.json",
+    "config.json",
+    "generation_config.json",
+    "merges.txt",
+    "preprocessor_config.json",
+    "processor_config.json",
+    "special_tokens_map.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "vocab.json",
+)
 PICKLES = frozenset({".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle"})
+DIGEST_DIGITS = 12  # of a digest in a name
 PROGRAMS = frozenset({".py", ".so"})
 
 # Keys that make a library run, fetch, import or choose code on the checkpoint's word. `quantization_config` picks a
@@ -43,13 +59,15 @@ RENEW = "Copy or download the checkpoint again."
 class Checkpoint:
     """A directory that passed the checks of its files.
 
-    digest: sha256 in hexadecimal of the weights; of several files, of their digests and names in order. manifest:
-    whether its files were compared with one. unread: files that could run code; nothing of ours opens them.
+    digest: sha256 in hexadecimal of everything an answer depends on: of the digests and names of the weights and of
+    the files of READ_BESIDE. weights_digest: of the weights alone. manifest: whether its files were compared with one.
+    unread: files that could run code; nothing of ours opens them.
     """
 
     folder: Path
     weights: tuple[Path, ...]
     digest: str
+    weights_digest: str
     manifest: bool = False
     unread: tuple[str, ...] = ()
 
@@ -98,16 +116,17 @@ def unread(folder: Path) -> tuple[str, ...]:
 
 def _checked(folder: Path, weights: tuple[Path, ...]) -> Checkpoint:
     known = check_manifest(folder)
-    return Checkpoint(folder, weights, digest(weights, known), bool(known), unread(folder))
+    read = [*weights, *(folder / name for name in READ_BESIDE if (folder / name).is_file())]
+    sums = {file.name: known.get(file.name) or file_sum(file) for file in read}
+    of_weights = {file.name: sums[file.name] for file in weights}
+    return Checkpoint(folder, weights, digest(sums), digest(of_weights), bool(known), unread(folder))
 
 
-def digest(files: Sequence[Path], known: Mapping[str, str] | None = None) -> str:
-    """sha256 of one file, or of "digest  name" lines of several. known: sums that need not be computed again."""
-    known = known or {}
-    sums = [known.get(file.name) or file_sum(file) for file in files]
+def digest(sums: Mapping[str, str]) -> str:
+    """sha256 of "digest  name" lines of several files; of one file its own."""
     if len(sums) == 1:
-        return sums[0]
-    lines = "".join(f"{value}  {file.name}\n" for value, file in zip(sums, files, strict=True))
+        return next(iter(sums.values()))
+    lines = "".join(f"{value}  {name}\n" for name, value in sums.items())
     return hashlib.sha256(lines.encode()).hexdigest()
 
 

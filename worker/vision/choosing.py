@@ -19,13 +19,26 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
+from PIL import Image
 
 from worker.vision.caches import Memory, moves
 from worker.vision.prefix_tree import PrefixTree
+from worker.vision.prompts import Prompt
 from worker.vision.text_model import TextModel
 from worker.vision.walk import Fed, Walk, log_sum
 
 TOKENS_AT_ONCE = 1024  # of all rows in one step; bounds the logits (205 kB a token at base size)
+
+
+@dataclass(frozen=True, slots=True)
+class Pick:
+    """One choice to make: which of the tree's answers fits the image under the prompt. Picks that share an image
+    object share its features. adapter: as in Look."""
+
+    image: Image.Image
+    prompt: Prompt
+    tree: PrefixTree
+    adapter: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

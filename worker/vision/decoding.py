@@ -71,7 +71,7 @@ def decode(model: TextModel, memory: Memory, rows: Sequence[Row]) -> list[Genera
         position = torch.tensor([step], device=model.device)
         chosen, log_probs = _best(model.step(memory, tokens[:, None], position)[:, -1], live, step, model.end)
         step += 1
-        for answer, token, log_prob in zip(live, chosen, log_probs, strict=True):
+        for answer, token, log_prob in zip(live, chosen[: len(live)], log_probs[: len(live)], strict=True):
             answer.tokens.append(token)
             answer.log_probs.append(log_prob)
         ended = [answer.tokens[-1] == model.end or step >= answer.row.limit for answer in live]
@@ -85,8 +85,8 @@ def decode(model: TextModel, memory: Memory, rows: Sequence[Row]) -> list[Genera
 
 
 def _best(logits: torch.Tensor, live: Sequence[_Answer], step: int, end: int) -> tuple[list[int], list[float]]:
-    """The likeliest token of each row and its log-probability: two numbers a row are kept, not the vocabulary's (64
-    rows of 256 steps over 51,328 tokens would take 3.4 GB)."""
+    """The likeliest token of each row and its log-probability, also of rows that fill up the batch. Two numbers a row
+    are kept, not the vocabulary's (64 rows of 256 steps over 51,328 tokens would take 3.4 GB)."""
     early = [number for number, answer in enumerate(live) if step < answer.row.least]
     if early:
         logits[early, end] = float("-inf")

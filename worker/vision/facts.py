@@ -23,6 +23,7 @@ def facts(verified: Verified) -> dict[str, Any]:
         "model": verified.identity,
         "path": str(checkpoint.folder),
         "digest": checkpoint.digest,
+        "weights_digest": checkpoint.weights_digest,
         "parameters": verified.parameters,
         "vocabulary": len(verified.processor.tokenizer),
         "resolution": f"{width}x{height}",

@@ -16,8 +16,8 @@ from transformers import AutoProcessor, Florence2Config, Florence2ForConditional
 from transformers.utils import logging as transformers_logging
 
 from domain.errors import CheckpointRefused
-from worker.vision.adapters import merge_adapter
-from worker.vision.checkpoint import RENEW, Checkpoint, check_files, check_vocabulary
+from worker.vision.calibration import UNFITTED, Fitted, load_fitted
+from worker.vision.checkpoint import DIGEST_DIGITS, RENEW, Checkpoint, check_files, check_vocabulary
 from worker.vision.decoding import greedy_config
 from worker.vision.tensors import check_tensors
 
@@ -28,7 +28,6 @@ DTypeName = Literal["auto", "float32", "bfloat16"]
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 # Below this size the conversions of bfloat16 cost a CPU more than the narrower products save.
 BFLOAT16_PARAMETERS = 50_000_000
-DIGEST_DIGITS = 12
 
 # Their signatures in transformers are untyped or say less than they return.
 _Model: Any = Florence2ForConditionalGeneration
@@ -48,10 +47,11 @@ class Verified:
     config: Any  # Florence2Config
     processor: Any  # Florence2Processor
     parameters: int
+    tied: tuple[frozenset[str], ...] = ()  # sets of names that are one tensor
 
     @property
     def identity(self) -> str:
-        """The model's name in observations: directory or hub id, '@', first digits of the weights' sha256."""
+        """The model's name in observations: directory or hub id, '@', first digits of its files' digest."""
         return f"{self.name}@{self.checkpoint.digest[:DIGEST_DIGITS]}"
 
     @property
@@ -63,13 +63,13 @@ class Verified:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A model in memory. adapter: its directory's name with the digest, or None."""
+    """A model in memory, without an adapter (adapters.py, swapping.py). fitted: how to read its scores."""
 
     verified: Verified
     model: Any  # Florence2ForConditionalGeneration
     device: torch.device
     dtype: str
-    adapter: str | None
+    fitted: Fitted = UNFITTED
 
 
 def locate(model: Path | str, revision: str | None = None) -> tuple[str, Path]:
@@ -123,8 +123,10 @@ def verify(model: Path | str, revision: str | None = None) -> Verified:
     if type(processor).__name__ != "Florence2Processor" or config.model_type != "florence2":
         raise CheckpointRefused(str(folder), "This is no Florence-2 checkpoint.", "Give a Florence-2 directory.")
     check_vocabulary(folder, config, processor)
-    check_tensors(checkpoint, {key: tuple(t.shape) for key, t in skeleton.state_dict().items()}, _tied(skeleton))
-    return Verified(name, checkpoint, config, processor, sum(p.numel() for p in skeleton.parameters()))
+    tied = _tied(skeleton)
+    check_tensors(checkpoint, {key: tuple(t.shape) for key, t in skeleton.state_dict().items()}, tied)
+    parameters = sum(p.numel() for p in skeleton.parameters())
+    return Verified(name, checkpoint, config, processor, parameters, tuple(tied))
 
 
 def _tied(model: torch.nn.Module) -> list[frozenset[str]]:
@@ -157,12 +159,11 @@ def load(
     model: Path | str,
     *,
     revision: str | None = None,
-    adapter: Path | None = None,
     device: str = "auto",
     dtype: DTypeName = "auto",
     threads: int | None = None,
 ) -> Loaded:
-    """Check, load, add the adapter, move to device and type.
+    """Check, load, move to device and type.
 
     threads: of PyTorch in this process; None leaves them. Raises CheckpointRefused, and ValueError for an unknown
     device or type.
@@ -172,13 +173,10 @@ def load(
     where = choose_device(device)
     verified = verify(model, revision)
     network = load_base(verified)
-    adapter_name = None
-    if adapter is not None:
-        network, checkpoint = merge_adapter(network, Path(adapter), verified.checkpoint.digest)
-        adapter_name = f"{Path(adapter).resolve().name}@{checkpoint.digest[:DIGEST_DIGITS]}"
+    fitted = load_fitted(verified.checkpoint.folder, verified.checkpoint.digest)
     dtype_name = choose_dtype(dtype, where, verified.parameters)
     network = network.to(device=where, dtype=DTYPES[dtype_name]).requires_grad_(False)
-    return Loaded(verified, network, where, dtype_name, adapter_name)
+    return Loaded(verified, network, where, dtype_name, fitted)
 
 
 def choose_device(device: str) -> torch.device:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from domain.errors import CheckpointRefused
@@ -43,10 +44,21 @@ def write_manifest(folder: Path) -> dict[str, str]:
     sums = {file.name: file_sum(file) for file in covered(folder)}
     if not sums:
         raise CheckpointRefused(str(folder), "There are no files in it.", "Check the path.")
+    _write(folder, sums)
+    return sums
+
+
+def _write(folder: Path, sums: Mapping[str, str]) -> None:
     new = folder / f".{MANIFEST}.new"
     new.write_text("".join(f"{value}  {name}\n" for name, value in sums.items()), encoding="utf-8")
     new.replace(folder / MANIFEST)
-    return sums
+
+
+def renew_in_manifest(folder: Path, name: str) -> None:
+    """Say in the manifest what one file of ours is now; what it promises of the others stays. Nothing without one."""
+    if not (folder / MANIFEST).is_file():
+        return
+    _write(folder, dict(sorted((_read(folder) | {name: file_sum(folder / name)}).items())))
 
 
 def check_manifest(folder: Path) -> dict[str, str]:

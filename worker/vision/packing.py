@@ -9,6 +9,7 @@ what sees one token a row at a time is packed there.
 from __future__ import annotations
 
 import contextlib
+import copy
 import ctypes
 import logging
 from collections.abc import Iterator
@@ -28,9 +29,21 @@ class PackedLinear(nn.Module):
 
     def __init__(self, linear: nn.Linear, rows: int, gelu: bool = False) -> None:
         super().__init__()
-        self._weight = torch.ops.mkldnn._reorder_linear_weight(linear.weight.detach(), rows)
+        self.in_features, self.out_features = linear.in_features, linear.out_features
+        self._rows = rows
         self._bias = None if linear.bias is None else linear.bias.detach()
         self._after: tuple[str, list[float], str] = ("gelu", [], "none") if gelu else ("none", [], "")
+        self._pack(linear.weight.detach())
+
+    def _pack(self, weight: torch.Tensor) -> None:
+        self.size = weight.numel() * weight.element_size()  # bytes
+        self._weight = torch.ops.mkldnn._reorder_linear_weight(weight, self._rows)
+
+    def with_weight(self, weight: torch.Tensor) -> PackedLinear:
+        """The same layer around another weight (out, in), which is packed alike."""
+        made = copy.copy(self)
+        made._pack(weight)
+        return made
 
     def forward(self, hidden: torch.Tensor) -> torch.Tensor:
         multiplied: torch.Tensor = torch.ops.mkldnn._linear_pointwise(hidden, self._weight, self._bias, *self._after)
@@ -55,10 +68,10 @@ def pack(model: Any, tower: bool = True, smallest: int = SMALLEST) -> None:
         _pack_within(language.encoder, MANY_ROWS, smallest)
         if tower:
             _pack_within(model.model.vision_tower, MANY_ROWS, smallest)
-    _give_back()
+    give_back()
 
 
-def _give_back() -> None:
+def give_back() -> None:
     """The plain weights' memory to the system, where the C library keeps it otherwise (240 MB at base size)."""
     with contextlib.suppress(AttributeError, OSError):  # no such function but in glibc
         ctypes.CDLL(None).malloc_trim(0)

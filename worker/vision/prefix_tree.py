@@ -2,8 +2,8 @@
 
 The tree is never built: it is the list of its paths in order, and a node is a range of that list. What the first and
 the last path of a range share, all of it shares, so that a chain without a branch is one node, and ten thousand
-category paths take no more memory than their tokens. Every path ends with the end token, hence none is the beginning of
-another: where one answer is ("Bags" of "Bags > Totes"), the end token is a branch like any other.
+category paths take no more memory than their tokens. Every path ends with a token that stands nowhere else, hence none
+is the beginning of another: where one answer is ("Bags" of "Bags > Totes"), the end token is a branch like any other.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class PrefixTree:
     """answers: in the order given. longest: tokens of the longest path. tokens: edges of the whole tree."""
 
     def __init__(self, answers: Sequence[str], spellings: Sequence[Iterable[Path]]) -> None:
-        """spellings: the paths of each answer, every one ending with the end token, which stands nowhere else.
+        """spellings: the paths of each answer, every one ending with an end token, which stands nowhere else.
 
         Raises ValueError without answers, and where two answers share a path.
         """
@@ -50,14 +50,16 @@ class PrefixTree:
         self.tokens = sum(map(len, self._paths)) - sum(shared)
 
     @classmethod
-    def of(cls, answers: Sequence[str], vocabulary: Vocabulary) -> PrefixTree:
+    def of(cls, answers: Sequence[str], vocabulary: Vocabulary, place: int | None = None) -> PrefixTree:
         """The tree of these answers in a checkpoint's own tokens, each with and without a leading space.
+
+        place: 0..999; an answer may also end with this place token.
 
         Raises ValueError for an answer that is empty, given twice, or holds special tokens.
         """
         if not answers:
             raise ValueError(NO_ANSWER)
-        return cls(answers, vocabulary.spellings(answers))
+        return cls(answers, vocabulary.spellings(answers, place))
 
     @property
     def root(self) -> Node:

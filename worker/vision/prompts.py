@@ -120,9 +120,15 @@ def clean_phrase(phrase: str) -> str:
 
 
 def place_tokens(box: Box, width: int, height: int) -> str:
-    """A region as four place tokens: floor(x / (W / 1000)) clamped to 0..999. Raises ValueError on no numbers."""
+    """A region as four place tokens. Raises ValueError on no numbers."""
+    return "".join(f"<loc_{place}>" for place in places_of(box, width, height))
+
+
+def places_of(box: Box, width: int, height: int) -> tuple[int, ...]:
+    """A region as four places: floor(x / (W / 1000)) clamped to 0..999. Raises ValueError on no numbers."""
     if not all(math.isfinite(value) for value in box):
         raise ValueError(f"A region needs four finite numbers, not {box}.")
     sides = (width, height, width, height)
-    bins = (min(max(math.floor(value * PLACES / side), 0), PLACES - 1) for value, side in zip(box, sides, strict=True))
-    return "".join(f"<loc_{place}>" for place in bins)
+    return tuple(
+        min(max(math.floor(value * PLACES / side), 0), PLACES - 1) for value, side in zip(box, sides, strict=True)
+    )

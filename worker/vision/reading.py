@@ -8,6 +8,7 @@ from typing import Protocol
 
 from PIL import Image
 
+from domain.calibration import Calibration
 from domain.observations import Engine, Observation, Reading, TextReaders
 from worker.vision.engine import FlorenceEngine, Look
 
@@ -30,6 +31,12 @@ class Looker(Protocol):
 
     engine: Engine
 
+    def calibration_for(self, adapter: str | None) -> Calibration | None:
+        """How the model's scores are read with this adapter. Raises Unavailable."""
+
+    def engine_for(self, adapter: str | None) -> Engine:
+        """Which eyes look with this adapter (as in Look). Raises Unavailable."""
+
     def look(self, looks: Sequence[Look]) -> list[Observation]:
         """One observation for each look, in order. Raises InputRejected, Unavailable, ValueError."""
 
@@ -45,6 +52,12 @@ class TwoReaders:
         self._model = model
         self._reader = reader
 
+    def engine_for(self, adapter: str | None) -> Engine:
+        return replace(self._model.engine_for(adapter), second_reader=self._reader.identity)
+
+    def calibration_for(self, adapter: str | None) -> Calibration | None:
+        return self._model.calibration_for(adapter)
+
     def look(self, looks: Sequence[Look]) -> list[Observation]:
         seen = self._model.look(looks)
         return [
@@ -53,7 +66,7 @@ class TwoReaders:
 
     def _read(self, look: Look, seen: Observation) -> Observation:
         reading = self._reader.read(look.image, look.width, look.height)
-        return replace(seen, engine=self.engine, second_reading=reading)
+        return replace(seen, engine=self.engine_for(look.adapter), second_reading=reading)
 
 
 def with_reader(model: FlorenceEngine, readers: TextReaders, threads: int) -> Looker:

@@ -15,10 +15,9 @@ import torch
 from torch.nn import functional
 
 from worker.vision.caches import FIRST_ROOM, Layer, Memory
+from worker.vision.steady import PROMPT_ROOM, rounded_up
 
-# Prompts through the encoder at once. Fewer, and the matrices are small; more, and their activations (7 MB a prompt at
-# base size in float32) leave a CPU's cache.
-ENCODED_AT_ONCE = 8
+ENCODED_AT_ONCE = 8  # prompts through the encoder on CUDA; on a CPU one at a time (steady.py)
 FEW_QUERIES = 8  # up to so many, a CPU is faster without its attention kernel
 
 
@@ -36,9 +35,12 @@ class Row:
 
 
 class TextModel:
-    """Encoder, decoder and output head of a Florence2ForConditionalGeneration."""
+    """Encoder, decoder and output head of a Florence2ForConditionalGeneration.
 
-    def __init__(self, model: Any) -> None:
+    block: decoding steps of one token a row are filled up to a multiple of so many rows (steady.row_block).
+    """
+
+    def __init__(self, model: Any, block: int = 1) -> None:
         text = model.config.text_config
         self.start: int = text.decoder_start_token_id
         self.end: int = text.eos_token_id
@@ -47,7 +49,13 @@ class TextModel:
         self._embed = model.get_input_embeddings()
         self._encoder = model.model.language_model.encoder
         self._decoder = model.model.language_model.decoder
-        self._head = model.lm_head
+        self._model = model  # whose head an adapter may replace
+        self._block = block
+
+    @property
+    def one_by_one(self) -> bool:
+        """Whether pictures, prompts and choices are computed one at a time."""
+        return self.device.type == "cpu"
 
     @property
     def device(self) -> torch.device:
@@ -56,18 +64,19 @@ class TextModel:
     def remember(self, features: torch.Tensor, rows: Sequence[Row]) -> Memory:
         """Encode every prompt with its image's features and compute what all decoding steps will look back at.
 
-        features: (images, image tokens, width) as the projector made them.
+        features: (images, image tokens, width) as the projector made them. Rows whose `room` differs should not be
+        remembered together: the longer would pad the shorter, and change the last digits of its answer.
         """
-        longest = max(len(row.tokens) for row in rows)
+        longest = max(room(row, features.shape[1]) for row in rows)
         layers = [self._empty(layer, len(rows), longest) for layer in self._decoder.layers]
-        for numbers in _alike(rows):
+        for numbers in _alike(rows, 1 if self.one_by_one else ENCODED_AT_ONCE):
             some = [rows[number] for number in numbers]
             hidden = self._encode(features, some)
             place = torch.tensor(numbers, device=hidden.device)
             for layer, module in zip(layers, self._decoder.layers, strict=True):
                 layer.cross_keys[place, :, : hidden.shape[1]] = _heads(module.encoder_attn, "k_proj", hidden)
                 layer.cross_values[place, :, : hidden.shape[1]] = _heads(module.encoder_attn, "v_proj", hidden)
-        return Memory(layers, self._padding([len(row.tokens) for row in rows]))
+        return Memory(layers, self._padding([len(row.tokens) for row in rows], longest))
 
     def _encode(self, features: torch.Tensor, rows: Sequence[Row]) -> torch.Tensor:
         """(rows, longest prompt, width)."""
@@ -92,17 +101,18 @@ class TextModel:
         prompt = [weight.new_zeros(rows, heads, longest, width) for _ in range(2)]
         return Layer(*answer, *prompt)
 
-    def _padding(self, lengths: Sequence[int]) -> torch.Tensor | None:
-        if len(set(lengths)) == 1:
+    def _padding(self, lengths: Sequence[int], longest: int) -> torch.Tensor | None:
+        if min(lengths) == longest:
             return None
         device, dtype = self.device, self._embed.weight.dtype
-        inside = torch.arange(max(lengths), device=device) < torch.tensor(lengths, device=device)[:, None]
+        inside = torch.arange(longest, device=device) < torch.tensor(lengths, device=device)[:, None]
         return _added(inside, dtype)[:, None, None, :]
 
     def step(
         self, memory: Memory, tokens: torch.Tensor, positions: torch.Tensor, mask: torch.Tensor | None = None
     ) -> torch.Tensor:
-        """Logits after each token, in float32: (rows, tokens, vocabulary). `memory` grows by these tokens.
+        """Logits after each token, in float32: (rows, tokens, vocabulary), of one token a row with further rows behind
+        them that mean nothing. `memory` grows by these tokens.
 
         tokens: (memory.rows, tokens). positions: of each in its answer, 0 for the start token; (tokens) or (rows,
         tokens). mask: (rows, 1, tokens, memory.length + tokens) and true where a token sees another of its answer;
@@ -110,6 +120,9 @@ class TextModel:
         """
         memory.reserve(tokens.shape[1])
         seen = None if mask is None else _added(mask, self._embed.weight.dtype)
+        if tokens.shape[1] == 1:
+            tokens = _filled(tokens, self._block, self.pad)
+            positions = positions if positions.dim() == 1 else _filled(positions, self._block, 0)
         decoder = self._decoder
         table = decoder.embed_positions  # called itself, it takes one position for all rows
         hidden = decoder.embed_tokens(tokens) + functional.embedding(positions + table.offset, table.weight)
@@ -117,21 +130,33 @@ class TextModel:
         for number, layer in enumerate(decoder.layers):
             hidden = _layer(layer, number, hidden, memory, seen)
         memory.advance(tokens.shape[1])
-        return cast(torch.Tensor, self._head(hidden).float())
+        return cast(torch.Tensor, self._model.lm_head(hidden).float())
 
 
-def _alike(rows: Sequence[Row]) -> Iterator[list[int]]:
+def room(row: Row, image_tokens: int) -> int:
+    """Encoder positions a prompt is given: its own, rounded up so that most prompts are given the same."""
+    frame = image_tokens + 2  # start and end
+    return frame + rounded_up(max(len(row.tokens) - frame, 1), PROMPT_ROOM)
+
+
+def _alike(rows: Sequence[Row], most: int) -> Iterator[list[int]]:
     """Numbers of rows to encode together: of like length, so that little is padded (a task's prompts are equal)."""
     order = sorted(range(len(rows)), key=lambda number: len(rows[number].tokens))
-    for first in range(0, len(order), ENCODED_AT_ONCE):
-        yield order[first : first + ENCODED_AT_ONCE]
+    for first in range(0, len(order), most):
+        yield order[first : first + most]
+
+
+def _filled(rows: torch.Tensor, block: int, with_what: int) -> torch.Tensor:
+    missing = rounded_up(rows.shape[0], block) - rows.shape[0]
+    return rows if missing == 0 else torch.cat([rows, rows.new_full((missing, *rows.shape[1:]), with_what)])
 
 
 def _layer(layer: Any, number: int, hidden: torch.Tensor, memory: Memory, mask: torch.Tensor | None) -> torch.Tensor:
-    """One layer of BART's decoder (arXiv:1910.13461): normalised after each of its three parts."""
-    own, cross = layer.self_attn, layer.encoder_attn
-    keys, values = memory.append(number, _heads(own, "k_proj", hidden), _heads(own, "v_proj", hidden))
-    hidden = layer.self_attn_layer_norm(hidden + _attend(own, hidden, keys, values, mask))
+    """One layer of BART's decoder (arXiv:1910.13461): normalised after each of its three parts. hidden: the memory's
+    rows, and those that fill up a block, which attend to nothing."""
+    own, cross, live = layer.self_attn, layer.encoder_attn, memory.rows
+    keys, values = (_heads(own, name, hidden)[:live] for name in ("k_proj", "v_proj"))
+    hidden = layer.self_attn_layer_norm(hidden + _attend(own, hidden, *memory.append(number, keys, values), mask))
     attended = _attend(cross, hidden, *memory.cross(number), memory.cross_mask)
     hidden = layer.encoder_attn_layer_norm(hidden + attended)
     widened = layer.fc2(layer.activation_fn(layer.fc1(hidden)))
@@ -141,10 +166,10 @@ def _layer(layer: Any, number: int, hidden: torch.Tensor, memory: Memory, mask: 
 def _attend(
     attention: Any, hidden: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, mask: torch.Tensor | None
 ) -> torch.Tensor:
-    query = _heads(attention, "q_proj", hidden)
+    query = _heads(attention, "q_proj", hidden)[: keys.shape[0]]
     product = _few_queries if query.device.type == "cpu" and query.shape[2] <= FEW_QUERIES else _sdpa
-    seen = product(query, keys, values, mask, attention.scaling)
-    return cast(torch.Tensor, attention.out_proj(seen.transpose(1, 2).flatten(2)))
+    seen = product(query, keys, values, mask, attention.scaling).transpose(1, 2).flatten(2)
+    return cast(torch.Tensor, attention.out_proj(_filled(seen, hidden.shape[0], 0)))
 
 
 def _sdpa(

@@ -38,10 +38,14 @@ class Tower:
             # Freezing lays the weights out for a CPU's kernels: a tenth of the tower's time.
             self._forward = torch.compile(self._eager, options={"freezing": model.device.type == "cpu"})
 
-    def __call__(self, pixels: torch.Tensor) -> torch.Tensor:
-        """pixels: (images, 3, height, width) as the processor made them; (images, image tokens, width)."""
+    def __call__(self, pixels: torch.Tensor, eager: bool = False) -> torch.Tensor:
+        """pixels: (images, 3, height, width) as the processor made them; (images, image tokens, width).
+
+        eager: without the compiled program, which was made of the base's layers; so it need not be made anew where
+        an adapter brings others.
+        """
         pixels = pixels.to(device=self._model.device, dtype=self._model.dtype, memory_format=torch.channels_last)
-        if not self.compiled:
+        if eager or not self.compiled:
             return self._eager(pixels)
         try:
             return self._forward(pixels)

@@ -31,9 +31,11 @@ class Vocabulary:
         body = [number for number in body if number != self._image[0]]
         return [*self._image, self._first, *body, self._last]
 
-    def spellings(self, texts: Sequence[str]) -> list[list[tuple[int, ...]]]:
+    def spellings(self, texts: Sequence[str], place: int | None = None) -> list[list[tuple[int, ...]]]:
         """Of each text the token paths by which the decoder may write it: start, text, end, and the same with a space
         before the text, because which of the two a checkpoint writes depends on how its training data were joined.
+
+        place: 0..999; texts may also be followed by this place token, after which they count as written.
 
         A text has one path when the space is lost in tokenization. Raises ValueError for a text that is empty or holds
         special tokens.
@@ -43,12 +45,13 @@ class Vocabulary:
                 raise ValueError("An answer that may be chosen must have words; leave the empty one out.")
         plain = self._tokenizer(list(texts), add_special_tokens=False)["input_ids"]
         spaced = self._tokenizer([f" {text}" for text in texts], add_special_tokens=False)["input_ids"]
-        return [self._paths(text, bodies) for text, *bodies in zip(texts, plain, spaced, strict=True)]
+        ends = [self._last] if place is None else [self._last, self._tokenizer.convert_tokens_to_ids(f"<loc_{place}>")]
+        return [self._paths(text, bodies, ends) for text, *bodies in zip(texts, plain, spaced, strict=True)]
 
-    def _paths(self, text: str, bodies: Sequence[Sequence[int]]) -> list[tuple[int, ...]]:
+    def _paths(self, text: str, bodies: Sequence[Sequence[int]], ends: Sequence[int]) -> list[tuple[int, ...]]:
         if any(number in self._dropped for body in bodies for number in body):
             raise ValueError(f"An answer that may be chosen holds a special token: {text!r}. Take it out.")
-        return list(dict.fromkeys((self._first, *body, self._last) for body in bodies))
+        return list(dict.fromkeys((self._first, *body, end) for body in bodies for end in ends))
 
     def pieces(self, tokens: Sequence[int]) -> list[Piece]:
         """Cut generated tokens; neighbouring text tokens are decoded together, so that letters of several bytes

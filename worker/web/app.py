@@ -8,7 +8,7 @@ from functools import partial
 
 from fastapi import FastAPI
 
-from worker.web import admin, catalogue, documentation, health, jobs, problems
+from worker.web import admin, catalogue, documentation, health, jobs, policies, problems
 from worker.web.shell import Shell
 from worker.web.tools import WebTools
 
@@ -16,7 +16,7 @@ from worker.web.tools import WebTools
 def create_app(tools: WebTools) -> FastAPI:
     """Routes below /v1 (bearer tokens), /healthz, /readyz, /metrics, /docs and /openapi.json."""
     readiness = health.Readiness(tools.probes)
-    metrics = health.Metrics(tools.backlog)
+    metrics = health.Metrics(tools.backlog, tools.policies.alarms.recent)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -34,7 +34,7 @@ def create_app(tools: WebTools) -> FastAPI:
     app.state.tools = tools
     app.state.readiness = readiness
     app.state.metrics = metrics
-    for module in (jobs, catalogue, admin, health, documentation):
+    for module in (jobs, policies, catalogue, admin, health, documentation):
         app.include_router(module.router)
     problems.install(app)
     app.openapi = partial(documentation.describe, app)  # type: ignore[method-assign]

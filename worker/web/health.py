@@ -61,7 +61,7 @@ def _outcome(name: str, future: Future[object]) -> str:
 class Metrics:
     """The numbers of one application, in a registry of their own."""
 
-    def __init__(self, backlog: Callable[[], Mapping[str, int]]) -> None:
+    def __init__(self, backlog: Callable[[], Mapping[str, int]], alarms: Callable[[], Mapping[str, int]]) -> None:
         self.registry = CollectorRegistry()
         self.requests = Counter(
             "shelfguard_http_requests", "Requests answered", ["method", "route", "status"], registry=self.registry
@@ -69,7 +69,10 @@ class Metrics:
         self.seconds = Histogram(
             "shelfguard_http_request_seconds", "Time to answer", ["method", "route"], registry=self.registry
         )
-        self.registry.register(_Backlog(backlog))
+        self.registry.register(_Asked("shelfguard_backlog", "Rows waiting, by stage", "stage", backlog))
+        self.registry.register(
+            _Asked("shelfguard_policy_alarms", "Alarms about policies within a day, by kind", "kind", alarms)
+        )
 
     def observe(self, method: str, route: str, status: int, seconds: float) -> None:
         self.requests.labels(method, route, str(status)).inc()
@@ -79,19 +82,20 @@ class Metrics:
         return generate_latest(self.registry)
 
 
-class _Backlog(Collector):
-    def __init__(self, backlog: Callable[[], Mapping[str, int]]) -> None:
-        self._backlog = backlog
+class _Asked(Collector):
+    """Numbers by one label, asked for at each scrape; left out while the database is away."""
+
+    def __init__(self, name: str, doc: str, label: str, ask: Callable[[], Mapping[str, int]]) -> None:
+        self._name, self._doc, self._label, self._ask = name, doc, label, ask
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
-        """Asked for at each scrape; left out while the database is away."""
-        waiting = GaugeMetricFamily("shelfguard_backlog", "Rows waiting, by stage", labels=["stage"])
+        numbers = GaugeMetricFamily(self._name, self._doc, labels=[self._label])
         try:
-            for stage, count in self._backlog().items():
-                waiting.add_metric([stage], count)
+            for name, count in self._ask().items():
+                numbers.add_metric([name], count)
         except Unavailable as why:
-            log.warning("backlog_unknown", why=str(why))
-        yield waiting
+            log.warning("metric_unknown", metric=self._name, why=str(why))
+        yield numbers
 
     def describe(self) -> Iterable[GaugeMetricFamily]:
         """Without this, registering would already ask the database."""

@@ -11,7 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from domain.errors import Conflict, Forbidden, InputRejected, NotFound, ShelfguardError, Unavailable
+from domain.errors import Conflict, Forbidden, InputRejected, NotFound, PolicyInvalid, ShelfguardError, Unavailable
 from worker.telemetry import log
 
 MEDIA_TYPE = "application/problem+json"
@@ -71,6 +71,8 @@ def of_error(error: ShelfguardError) -> JSONResponse:
             return problem(409, "idempotency_conflict", str(error))
         case NotFound():
             return problem(404, f"no_such_{error.kind.replace(' ', '_')}", str(error))
+        case PolicyInvalid():
+            return problem(422, "policy_invalid", str(error), problems=list(error.problems))
         case Forbidden():
             return problem(403, "forbidden", str(error))
         case Unavailable():

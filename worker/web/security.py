@@ -52,6 +52,7 @@ class Needs:
 Anyone = Annotated[Caller, Depends(Needs(*Role))]
 Submitter = Annotated[Caller, Depends(Needs(Role.SUBMITTER))]
 Reviewer = Annotated[Caller, Depends(Needs(Role.REVIEWER, Role.LEAD, Role.ML))]
+Lead = Annotated[Caller, Depends(Needs(Role.LEAD))]
 Admin = Annotated[Caller, Depends(Needs())]
 
 

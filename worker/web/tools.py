@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from domain.moderation import Finding
 from domain.observations import Observation
 from worker.acceptance import AcceptTools
+from worker.policy_desk import PolicyDesk
 from worker.storage.accounts import Accounts
 from worker.storage.reads import Reads, SeenPhoto
 
@@ -24,6 +25,7 @@ class WebTools:
     accept: AcceptTools
     reads: Reads
     accounts: Accounts
+    policies: PolicyDesk
     get_object: Callable[[str], bytes]
     draw: Callable[[bytes, Observation, Sequence[Finding]], bytes]
     keep_annotated: Callable[[SeenPhoto, bytes], None]

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from domain.banks import Recalled
 from domain.jobs import ImageJob
+from domain.moderation import Decision
 from domain.observations import Observation
+from domain.photos import StoredPhoto
+from domain.policies import Bundle
 from tests.factories import a_job, a_stored_photo, an_observation
 from worker.backtest.figures import Tally
 from worker.backtest.replay import Judge
 from worker.policy.engine import PolicyEngine
 from worker.policy.loading import LoadedPolicy, load_policy
-from worker.storage.history import PastDecision, Seen
+from worker.storage.history import RECALLED, PastDecision, Seen
 
 AT = datetime(2026, 11, 24, tzinfo=UTC)
 DECIDED = datetime(2026, 11, 1, tzinfo=UTC)
@@ -65,12 +70,19 @@ def past_of(
     job: ImageJob | None = None,
     seen: Observation | None = None,
     decided: datetime = DECIDED,
+    photo: StoredPhoto | None = None,
 ) -> tuple[PastDecision, Seen]:
     """A photo decided by this policy, as history would give it back."""
-    job, seen, photo = job or a_job(), seen or an_observation(), a_stored_photo()
-    decision = PolicyEngine(policy).decide(job, photo, seen, decided).as_json()
+    whole = Seen(job or a_job(), photo or a_stored_photo(), seen or an_observation())
+    decision = PolicyEngine(policy).decide(whole.job, whole.photo, whole.seen, decided)
+    return past_from(decision, whole, number), whole
+
+
+def past_from(decided: Decision, whole: Seen, number: int) -> PastDecision:
+    """A decision as history would give it back."""
+    job, decision = whole.job, decided.as_json()
     receipt = decision["receipt"]
-    past = PastDecision(
+    return PastDecision(
         id=f"00000000-0000-0000-0000-{number:012}",
         job_id=f"job-{number}",
         tenant=job.tenant,
@@ -79,11 +91,21 @@ def past_of(
         channels=decision["channels"],
         findings=decision["findings"],
         policy_version=receipt["policy_version"],
-        words=receipt["words"],
+        taxonomy=receipt["taxonomy"],
+        recalled=frozenset(receipt["signals"].keys() & set(RECALLED)),
         signals=receipt["signals"],
         look="plan",
     )
-    return past, Seen(job, photo, seen)
+
+
+@dataclass(frozen=True)
+class Remembers:
+    """domain.ports.Memory that knows the same of every picture."""
+
+    recalled: Recalled
+
+    def look_up(self, job: ImageJob, photo: StoredPhoto) -> Recalled:
+        return self.recalled
 
 
 class MemoryReader:
@@ -93,6 +115,10 @@ class MemoryReader:
         self._seen = {past.job_id: seen for past, seen in pasts}
         self._pasts = {past.id: past for past, _ in pasts}
         self.asked: list[str] = []
+        self.policies: dict[str, Bundle] = {}
+
+    def policy(self, version: str) -> Bundle | None:
+        return self.policies.get(version)
 
     def seen(self, job_ids: Sequence[str]) -> dict[str, Seen | Exception]:
         self.asked += job_ids

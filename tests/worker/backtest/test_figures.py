@@ -18,7 +18,7 @@ from tests.worker.backtest.builders import AT, MemoryReader, a_policy, a_rule, c
 from worker.backtest.document import NO_RESOLUTIONS, Frame, backtest_frame, document
 from worker.backtest.figures import Tally
 from worker.backtest.reviews import ReviewCost
-from worker.backtest.work import Backtest, PolicyAt, Shadow
+from worker.backtest.work import Backtest, Current, PolicyText, Shadow
 from worker.policy.loading import LoadedPolicy
 from worker.storage.history import PastDecision, Seen, Selection
 
@@ -35,10 +35,10 @@ class Rehearsal:
 
     @property
     def policy(self) -> LoadedPolicy:
-        return PolicyAt.read(self.live).loaded
+        return PolicyText.read(self.live).loaded
 
     def work(self, **more: Any) -> Backtest:
-        return Backtest(PolicyAt.read(self.live), PolicyAt.read(self.candidate), AT, **more)
+        return Backtest(Current(PolicyText.read(self.live)), PolicyText.read(self.candidate), AT, **more)
 
     def figures(self, pasts: Pasts, cost: ReviewCost = COST, **more: Any) -> dict[str, Any]:
         work = self.work(**more)

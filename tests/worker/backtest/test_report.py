@@ -19,7 +19,7 @@ from worker.backtest.figures import Tally
 from worker.backtest.gallery import Shown, explain_shadow, gather
 from worker.backtest.report import write_report
 from worker.backtest.reviews import ReviewCost
-from worker.backtest.work import Backtest, PolicyAt
+from worker.backtest.work import Backtest, Current, PolicyText
 from worker.drawing import FINDING_COLOUR
 from worker.storage.history import PastDecision, Seen, Selection
 
@@ -38,11 +38,12 @@ def photos() -> MemoryArtifacts:
 @pytest.fixture
 def backtested(tmp_path: Path) -> tuple[dict[str, Any], dict[str, Shown]]:
     """A candidate that looks at lines of text, on a photo whose text is hostile."""
-    live = PolicyAt.read(a_policy(tmp_path / "live", a_rule("knife", labelled("knife"))))
-    candidate = PolicyAt.read(a_policy(tmp_path / "new", a_rule("knife", labelled("knife")), a_rule("written", "text")))
+    live = PolicyText.read(a_policy(tmp_path / "live", a_rule("knife", labelled("knife"))))
+    knife, written = a_rule("knife", labelled("knife")), a_rule("written", "text")
+    candidate = PolicyText.read(a_policy(tmp_path / "new", knife, written))
     job = a_job(title=HOSTILE, product_id=HOSTILE, channels=("own_shop", "ebay"))
     past, seen = past_of(live.loaded, 1, job, an_observation(lines=(HOSTILE,), objects=(("knife", 0.9),)))
-    work, reader, tally = Backtest(live, candidate, AT), MemoryReader([(past, seen)]), Tally()
+    work, reader, tally = Backtest(Current(live), candidate, AT), MemoryReader([(past, seen)]), Tally()
     judge = work.judge()
     judge.count([past], reader, tally)  # type: ignore[arg-type]
     figures = document(tally, backtest_frame(work, Selection(), ReviewCost(30)), judge.of)
@@ -130,7 +131,18 @@ def test_a_shadow_sample_shows_the_shadow_rule_as_if_live() -> None:
 
     decided = Decision({"own_shop": Verdict.APPROVE}, (finding("tried", True), finding("other", True)))
     past = PastDecision(
-        "1", "1", "acme", "p", "i", {"own_shop": "approve"}, decided.as_json()["findings"], None, None, {}, ""
+        "1",
+        "1",
+        "acme",
+        "p",
+        "i",
+        {"own_shop": "approve"},
+        decided.as_json()["findings"],
+        None,
+        None,
+        frozenset(),
+        {},
+        "",
     )
     seen = Seen(a_job(), a_stored_photo(), an_observation())
     before, after = explain_shadow(["tried"], [])(past, seen)

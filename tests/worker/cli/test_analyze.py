@@ -69,7 +69,7 @@ def test_json_lines_in_order(photos: list[Path]) -> None:
     lines = analyzed(*photos)
     assert [line["path"] for line in lines] == [str(photo) for photo in photos]
     for line, photo, width in zip(lines, photos, range(60, 66), strict=True):
-        assert set(line) == {"path", "image", "model", "adapter", "results", "error"}
+        assert set(line) == {"path", "image", "model", "adapter", "calibration", "results", "error"}
         assert line["image"] == {
             "width": width,
             "height": 40,
@@ -88,6 +88,7 @@ def test_tasks_and_questions(photos: list[Path]) -> None:
     (line,) = analyzed(photos[0], "--tasks", "ocr, od", *asked)
     assert set(line["results"]) == {"ocr", "od", "asked"}
     words, region = line["results"]["asked"]
+    assert all({"score", "verified_score"} <= set(item) for item in words["objects"])
     assert (words["task"], words["input"]) == ("open_vocabulary_detection", "a red mug")
     assert isinstance(words["objects"], list)
     assert (region["task"], region["input"]) == ("region_to_ocr", [1, 2, 30, 30])
@@ -210,7 +211,7 @@ def test_model_info_and_verify() -> None:
     result = run("model", "info", "--json")
     facts = json.loads(result.stdout)
     weights = (SHIPPED[SHELF_TINY] / "model.safetensors").read_bytes()
-    assert facts["digest"] == hashlib.sha256(weights).hexdigest()
+    assert facts["weights_digest"] == hashlib.sha256(weights).hexdigest() != facts["digest"]
     assert facts["parameters"] > 1_000_000 and facts["dtype"] == "float32"
     assert "parameters" in run("model", "info").stdout
     assert run("model", "verify").exit_code == 0

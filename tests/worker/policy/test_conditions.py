@@ -34,7 +34,7 @@ def test_several_causes_are_joined_in_order(conditions: Conditions) -> None:
     condition = conditions.compile("size(objects) > 0", ["objects", "[image]", "[{'kind': 'note', 'n': 1}]"])
     kinds = [cause["kind"] for cause in condition(nothing_seen(objects=[an_object()]))]
     assert kinds == ["object", "image", "note"]
-    assert condition(nothing_seen()) == []
+    assert list(condition(nothing_seen())) == []
 
 
 def test_evidence_is_bounded(conditions: Conditions) -> None:
@@ -62,6 +62,22 @@ def test_a_failing_evaluation_raises_and_spares_the_others(conditions: Condition
     with pytest.raises(RuleFailed):
         fails(signals)
     assert len(works(signals)) == 50
+
+
+@pytest.mark.parametrize("when", ["1 / size(caption) > 0", "objects[0].score > 0.5 || size(caption) > 0"])
+def test_a_failing_condition_is_no_plain_no(conditions: Conditions, when: str) -> None:
+    with pytest.raises(RuleFailed):
+        conditions.compile(when, ["objects"])(nothing_seen())
+
+
+def test_a_policy_of_many_rules_gives_what_each_rule_gives_alone() -> None:
+    conditions = Conditions(registered(), {"sure": 0.5})
+    rules = [conditions.compile(f'caption == "{number}"', ["objects"]) for number in range(130)]
+    signals = [nothing_seen(objects=[an_object()], caption=str(number)) for number in (0, 49, 50, 129, 130)]
+    for one in signals:
+        together, alone = conditions.bind(one), conditions.bind(one, together=False)
+        assert [rule(together) for rule in rules] == [rule(alone) for rule in rules]
+    assert [index for index, rule in enumerate(rules) if rule(conditions.bind(signals[3]))] == [129]
 
 
 def test_bound_and_plain_signals_give_the_same(conditions: Conditions) -> None:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from domain.calibration import Calibration, Curve
 from domain.errors import PolicyInvalid
 from domain.moderation import RULE_ERROR, Decision, Mode, Verdict
 from domain.observations import Observation, Reading, TextLine
@@ -87,9 +88,19 @@ def test_the_receipt_says_what_the_decision_rests_on(starter: PolicyEngine) -> N
         "float32",
     )
     assert (receipt["policy"], receipt["policy_version"]) == ("starter", starter.policy.version)
-    assert receipt["words"]["prohibited.yaml"] and receipt["words"]["wordlists/counterfeit.txt"]
+    assert receipt["words"]["prohibited.yaml"] and receipt["words"]["wordlists/en/counterfeit.txt"]
     assert (receipt["tenant"], receipt["channels"], receipt["decided_at"]) == ("acme", ["ebay"], NOON.isoformat())
     assert receipt["signals"]["caption"] == "a red sneaker"
+    assert receipt["calibration"] is None
+
+
+def test_the_receipt_names_what_scores_were_read_by(starter: PolicyEngine) -> None:
+    seen = dataclasses.replace(
+        seen_as(objects=(("sneaker", 0.9),)), calibration=Calibration("v1", {"od": Curve(((0.5, 0.4),))})
+    )
+    receipt = starter.decide(a_job(), PHOTO, seen.calibrated(), NOON).receipt
+    assert receipt["calibration"] == "v1"
+    assert [item["score"] for item in receipt["signals"]["objects"]] == [0.4]
 
 
 def test_the_sellers_words_change_their_digest(starter: PolicyEngine) -> None:
@@ -134,7 +145,7 @@ def test_hostile_text_stays_data(starter: PolicyEngine, hostile: str) -> None:
 
 
 def test_text_that_cannot_be_encoded_goes_to_a_person(starter: PolicyEngine) -> None:
-    decision = starter.decide(a_job(), PHOTO, seen_as("a lone surrogate \ud800"), NOON)
+    decision = starter.decide(a_job(), PHOTO, seen_as(lines=("a lone surrogate \ud800",)), NOON)
     assert decision.verdict is Verdict.REVIEW
     assert codes(decision) == {RULE_ERROR}
 

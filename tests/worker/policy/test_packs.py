@@ -34,7 +34,9 @@ def test_every_class_of_the_model_is_in_its_group(starter: PolicyEngine) -> None
         assert group_of(one["name"]) == expected, one["name"]
 
 
-@pytest.mark.parametrize("path", sorted(STARTER_PACK.parent.glob("wordlists/*.txt")), ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "path", sorted(STARTER_PACK.parent.glob("wordlists/**/*.txt")), ids=lambda path: f"{path.parent.name}/{path.name}"
+)
 def test_word_lists_have_each_term_once(path: Path) -> None:
     terms = [
         line.strip().lower() for line in path.read_text().splitlines() if line.strip() and not line.startswith("#")

@@ -8,11 +8,13 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from domain.calibration import VERIFIED, Calibration, Curve
 from domain.observations import (
     DetectedObject,
     LinesAnswer,
     ObjectsAnswer,
     Observation,
+    Question,
     Reading,
     Task,
     TextAnswer,
@@ -26,7 +28,7 @@ from worker.policy.words.lexicon import Lexicon
 LEXICON = Lexicon.of(
     {"weapons": ["knife", "gun"], "toys": ["toy gun"]}, ["fork and knife"], {"counterfeit": ["replica"]}, ["no replica"]
 )
-PYTHON = {Kind.TEXT: str, Kind.NUMBER: float, Kind.COUNT: int, Kind.FLAG: bool, Kind.NUMBERS: list}
+PYTHON = {Kind.TEXT: str, Kind.NUMBER: float, Kind.COUNT: int, Kind.FLAG: bool, Kind.NUMBERS: list, Kind.TEXTS: list}
 
 
 def signals(seen: Observation | None = None, **job: Any) -> dict[str, Any]:
@@ -51,6 +53,18 @@ def test_an_object_without_a_score_counts_as_certain() -> None:
     assert signals(seen)["objects"][0]["score"] == 1.0
 
 
+def test_objects_asked_for_by_name_count_by_their_second_reading() -> None:
+    def found(*verified: float) -> ObjectsAnswer:
+        return ObjectsAnswer(tuple(DetectedObject("a blade", (0, 0, 9, 9), 0.99, share) for share in verified))
+
+    question = Question(Task.OPEN_VOCABULARY_DETECTION, "knife")
+    known = Calibration("v1", {VERIFIED: Curve(((0.0, 0.0), (0.2, 0.8), (1.0, 1.0)))}, verified_min=0.1)
+    seen = an_observation(asked=((question, found(0.2, 0.05)),), calibration=known).calibrated()
+    first, second = signals(seen)["objects"]
+    assert (first["label"], first["group"], first["score"]) == ("knife", "weapons", 0.8)
+    assert second["label"] == "sneaker"
+
+
 def test_every_caption_is_searched_for_names() -> None:
     seen = an_observation(
         results={
@@ -73,7 +87,10 @@ def test_words_in_the_picture_have_their_place() -> None:
     assert term == {
         "term": "replica",
         "list": "counterfeit",
+        "language": "",
         "text": "RÉPLICA",
+        "how": "exact",
+        "distance": 0,
         "quad": found["text"][0]["quad"],
         "reader": "florence",
     }

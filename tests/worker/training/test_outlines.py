@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from worker.training.synth.outlines import MOST_POINTS, polygons
+from worker.training.synth.outlines import POINTS, polygons
 
 SIDE = 120
 
@@ -32,7 +32,7 @@ def overlap(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
 @pytest.mark.parametrize("mask", [disc(60, 60, 40), disc(20, 30, 18), disc(0, 60, 30)], ids=["large", "small", "cut"])
 def test_a_polygon_of_few_points_covers_the_mask(mask: NDArray[np.bool_]) -> None:
     (part,) = polygons(mask)
-    assert 3 <= len(part) <= MOST_POINTS
+    assert len(part) == POINTS
     assert ((part >= 0) & (part <= 1)).all()
     assert overlap(drawn([part]), mask) > 0.93
 

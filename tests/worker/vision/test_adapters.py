@@ -1,4 +1,4 @@
-"""LoRA adapters: one that fits changes the answers, one that does not is refused."""
+"""LoRA adapters: one that fits changes the answers, one that does not is refused with a sentence."""
 
 from __future__ import annotations
 
@@ -106,6 +106,12 @@ def test_the_same_base_by_digest(tiny_checkpoint: Path, tiny_engine: FlorenceEng
         ({"megatron_config": {"a": 1}, "megatron_core": "someones.module"}, "megatron_config"),
         ({"target_modules": ["no_such_layer"]}, "does not fit this model"),
         ({"r": -1}, "positive integer"),
+        ({"use_dora": True}, "more than pairs of low-rank factors"),
+        ({"modules_to_save": ["lm_head"]}, "more than pairs of low-rank factors"),
+        ({"target_modules": r".*(shared|embed_tokens)"}, "only linear layers and convolutions"),
+        ({"init_lora_weights": "pissa"}, "init_lora_weights"),
+        ({"a_key_of_another_release": {"rank": 3}}, "a_key_of_another_release"),
+        ({"auto_mapping": {"parent_library": "someones.module", "base_model_class": "Model"}}, "auto_mapping"),
     ],
 )
 def test_configurations_that_are_refused(

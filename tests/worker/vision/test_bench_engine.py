@@ -61,7 +61,7 @@ def test_every_way_is_told_with_its_type_its_batch_and_its_memory(figures: dict[
 def test_where_our_time_goes_and_what_the_machine_could_do(figures: dict[str, Any]) -> None:
     told = figures["sizes"]["base"]
     parts = told["ways"]["ours"]["parts"]
-    assert set(parts) == {"preprocess", "vision", "encoder", "decoder"}
+    assert set(parts) == {"adapter", "preprocess", "vision", "encoder", "decoder"}
     assert sum(parts.values()) == pytest.approx(1, abs=0.01)
     assert set(figures["ceiling_gflops"]) == {"float32", "bfloat16"}
     rate = sum(told["gflop_per_photo"].values()) / told["ways"]["ours"]["seconds_per_photo"]["6"]

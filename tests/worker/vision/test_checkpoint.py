@@ -43,12 +43,36 @@ def refusal(folder: Path) -> str:
     return str(caught.value)
 
 
-def test_a_good_checkpoint_passes_and_is_named_by_its_weights(copy: Path) -> None:
+def test_a_good_checkpoint_passes_and_is_named_by_all_that_an_answer_depends_on(copy: Path) -> None:
     verified = verify(copy)
-    digest = hashlib.sha256((copy / WEIGHTS).read_bytes()).hexdigest()
-    assert verified.checkpoint.digest == digest
-    assert verified.identity == f"model@{digest[:12]}"
+    assert verified.checkpoint.weights_digest == hashlib.sha256((copy / WEIGHTS).read_bytes()).hexdigest()
+    assert verified.checkpoint.digest != verified.checkpoint.weights_digest
+    assert verified.identity == f"model@{verified.checkpoint.digest[:12]}" == verify(copy).identity
     assert verified.resolution == (32, 32)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["config.json", "generation_config.json", "processor_config.json", "tokenizer.json", "tokenizer_config.json"],
+)
+def test_a_change_beside_the_weights_is_another_model(copy: Path, name: str) -> None:
+    before = check_files(copy)
+    edit(copy / name, lambda content: content.update(a_word_of_ours=1))
+    after = check_files(copy)
+    assert after.digest != before.digest and after.weights_digest == before.weights_digest
+
+
+def test_a_file_that_nobody_reads_beside_the_weights_changes_no_name(copy: Path) -> None:
+    before = check_files(copy)
+    (copy / "README.md").write_text("A card.")
+    (copy / "trainer_state.json").write_text("{}")
+    assert check_files(copy) == before
+
+
+def test_a_file_that_is_read_and_was_not_there_is_another_model(copy: Path) -> None:
+    before = check_files(copy).digest
+    (copy / "special_tokens_map.json").write_text("{}")
+    assert check_files(copy).digest != before
 
 
 def test_the_shipped_checkpoint_passes(shipped: str) -> None:
@@ -220,7 +244,7 @@ def test_a_config_that_is_no_json(copy: Path) -> None:
 def test_a_manifest_is_held_against_the_files(copy: Path) -> None:
     plain = verify(copy)
     sums = write_manifest(copy)
-    assert sums[WEIGHTS] == plain.checkpoint.digest and MANIFEST not in sums
+    assert sums[WEIGHTS] == plain.checkpoint.weights_digest and MANIFEST not in sums
     verified = verify(copy)
     assert verified.checkpoint.manifest and not plain.checkpoint.manifest
     assert verified.identity == plain.identity

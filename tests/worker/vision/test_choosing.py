@@ -14,8 +14,8 @@ from domain.observations import Plan, Task
 from worker.training.synth.backgrounds import data_folder
 from worker.vision import engine as engine_module
 from worker.vision import walk as walk_module
-from worker.vision.choosing import Choice
-from worker.vision.engine import FlorenceEngine, Look, Pick
+from worker.vision.choosing import Choice, Pick
+from worker.vision.engine import FlorenceEngine, Look
 from worker.vision.florence import Loaded, load
 from worker.vision.images import as_rgb
 from worker.vision.prompts import Prompt, prompt_for

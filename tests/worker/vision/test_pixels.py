@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,25 +31,28 @@ class Seen(Exception):
 class Recorder:
     """Stands where the model stands and keeps what it is shown; whatever else is asked of it, the model answers."""
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, count: int) -> None:
         self.real = model
-        self.pixels = torch.empty(0)
+        self.count = count
+        self.seen: list[torch.Tensor] = []
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.real, name)
 
-    def get_image_features(self, pixels: torch.Tensor) -> NoReturn:
-        self.pixels = pixels
+    def get_image_features(self, pixels: torch.Tensor) -> Any:
+        self.seen += pixels  # one by one on a processor, in batches on a device
+        if len(self.seen) < self.count:
+            return self.real.get_image_features(pixels)
         raise Seen
 
 
 def shown(loaded: Loaded, *images: Image.Image) -> torch.Tensor:
     """(images, 3, side, side): what reaches the vision tower."""
-    recorder = Recorder(loaded.model)
+    recorder = Recorder(loaded.model, len(images))
     engine = FlorenceEngine(replace(loaded, model=recorder))
     with pytest.raises(Seen):
         engine.look([Look(image, "aa", image.width, image.height, Plan((Task.CAPTION,))) for image in images])
-    return recorder.pixels
+    return torch.stack(recorder.seen)
 
 
 @pytest.fixture(scope="module")

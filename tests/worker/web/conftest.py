@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,9 +15,14 @@ from fastapi.testclient import TestClient
 from domain.errors import InputRejected, NotFound
 from domain.moderation import Finding
 from domain.observations import Observation
+from domain.policies import Bundle
 from tests.factories import a_stored_photo, an_observation, some_jpeg
 from tests.fakes import MemoryLedger
+from tests.fakes_policies import MemoryPolicies
+from tests.worker.policy.conftest import HEAD, a_rule
 from worker.acceptance import AcceptTools
+from worker.policy.engine import PolicyEngine
+from worker.policy_desk import PolicyDesk
 from worker.storage.accounts import Caller, NewToken, NewWebhook, Role, Tenant, Token, Webhook
 from worker.storage.reads import SeenPhoto
 from worker.web import WebTools, create_app
@@ -29,6 +35,7 @@ TOKENS = {
     "sg_admin": Caller("4", "admin", Role.ADMIN, None),
     "sg_acme_admin": Caller("5", "acme's admin", Role.ADMIN, "acme"),
     "sg_other": Caller("6", "other shop", Role.SUBMITTER, "other"),
+    "sg_lead": Caller("7", "lead", Role.LEAD, "acme"),
 }
 
 
@@ -121,6 +128,11 @@ class FakeReads:
         )
 
 
+@cache
+def shipped_policy() -> PolicyEngine:
+    return PolicyEngine.of_bundle(Bundle("policy.yaml", {"policy.yaml": HEAD + a_rule(action="review")}))
+
+
 @dataclass
 class World:
     """What a test may look at and change behind the API."""
@@ -137,6 +149,11 @@ class World:
 
     def __post_init__(self) -> None:
         self.reads = FakeReads(self.ledger)
+        self.policies = MemoryPolicies()
+        # Requests to judge again, alarms and stored decisions are SQL alone: tests/integration/test_policies.py.
+        no_sql: Any = SimpleNamespace()
+        alarms: Any = SimpleNamespace(recent=lambda: {"cap_reached": 2}, list=lambda tenant: [])
+        self.desk = PolicyDesk(self.policies, shipped_policy, no_sql, alarms, no_sql)
 
     def put_upload(self, tenant: str, data: bytes) -> str:
         key = f"{tenant}/uploads/{len(self.uploads)}"
@@ -154,6 +171,7 @@ class World:
             accept=AcceptTools(self.ledger, self._uploads(), self.woken.append),
             reads=self.reads,  # type: ignore[arg-type]
             accounts=self.accounts,  # type: ignore[arg-type]
+            policies=self.desk,
             get_object={"acme/blobs/copy": some_jpeg()}.__getitem__,
             draw=draw,
             keep_annotated=lambda found, picture: self.kept.append(picture),

@@ -111,6 +111,7 @@ def test_metrics_count_by_route(client: TestClient) -> None:
     assert 'route="unmatched",status="404"} 1.0' in text
     assert job_id not in text
     assert 'shelfguard_backlog{stage="intake"} 1.0' in text
+    assert 'shelfguard_policy_alarms{kind="cap_reached"} 2.0' in text
 
 
 class TestDocumentation:

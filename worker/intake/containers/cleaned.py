@@ -13,6 +13,7 @@ class Cleaned:
 
     data: the cleaned file. still: the same, or its first frame alone where the container is animated. width, height:
     as stored, before orientation. orientation: the EXIF value 1 to 8. largest: pixels of the largest frame.
+    digital_source_type: the IPTC code that the file's metadata states, kept in `data`; empty where it states none.
     """
 
     format: str
@@ -22,6 +23,7 @@ class Cleaned:
     height: int
     orientation: int = 1
     largest: int = 0
+    digital_source_type: str = ""
 
 
 class Cursor:

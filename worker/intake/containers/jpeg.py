@@ -48,9 +48,10 @@ def clean(data: bytes) -> Cleaned:
     if parts.size is None or not parts.scans:
         raise refusals.truncated()
     turned = parts.orientation or 1
-    rebuilt = b"".join([b"\xff\xd8", *_application_segments(parts), *parts.body])
+    source = provenance.find(parts.metadata) or ""
+    rebuilt = b"".join([b"\xff\xd8", *_application_segments(parts, source), *parts.body])
     width, height = parts.size
-    return Cleaned("JPEG", rebuilt, rebuilt, width, height, turned, width * height)
+    return Cleaned("JPEG", rebuilt, rebuilt, width, height, turned, width * height, source)
 
 
 def with_filler(cleaned: bytes) -> bytes:
@@ -149,14 +150,14 @@ def _application(marker: int, payload: bytes, parts: _Parts) -> None:
         parts.metadata.append(payload)
 
 
-def _application_segments(parts: _Parts) -> list[bytes]:
+def _application_segments(parts: _Parts, source: str) -> list[bytes]:
     segments = []
     if parts.jfif:
         segments.append(_application_segment(APP0, parts.jfif))
     if parts.orientation > 1:
         segments.append(_application_segment(APP1, exif.PREFIX + exif.minimal(parts.orientation)))
-    if code := provenance.find(parts.metadata):
-        segments.append(_application_segment(APP1, XMP_PREFIXES[0] + provenance.packet(code)))
+    if source:
+        segments.append(_application_segment(APP1, XMP_PREFIXES[0] + provenance.packet(source)))
     header = len(ICC_PREFIX) + 2  # prefix, number of this piece, count of pieces
     if parts.profile and icc.acceptable(b"".join(piece[header:] for piece in parts.profile)):
         segments += [_application_segment(APP2, piece) for piece in parts.profile]

@@ -134,9 +134,9 @@ def _cleaned(parts: _Parts) -> Cleaned:
     extras = []
     if parts.turned > 1:
         extras.append(_build(b"eXIf", exif.minimal(parts.turned)))
-    if code := provenance.find(parts.metadata):
-        extras.append(_build(b"iTXt", XMP_KEYWORD + b"\x00\x00\x00\x00" + provenance.packet(code)))
+    if source := provenance.find(parts.metadata) or "":
+        extras.append(_build(b"iTXt", XMP_KEYWORD + b"\x00\x00\x00\x00" + provenance.packet(source)))
     header, *rest = parts.kept
     rebuilt = b"".join([SIGNATURE, header, *extras, *rest, _build(b"IEND", b"")])
     width, height = parts.size
-    return Cleaned("PNG", rebuilt, rebuilt, width, height, parts.turned, width * height)
+    return Cleaned("PNG", rebuilt, rebuilt, width, height, parts.turned, width * height, source)

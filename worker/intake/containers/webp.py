@@ -59,11 +59,12 @@ def _extended(header: bytes, chunks: list[tuple[bytes, bytes]]) -> Cleaned:
             body.append(_build(kind, _frame(chunk)))
     if not body:
         raise refusals.corrupt("no pixels")
-    rebuilt = _rebuild(header, body, profile, turned, provenance.find(metadata))
-    return Cleaned("WEBP", rebuilt, rebuilt, width, height, turned, width * height)
+    source = provenance.find(metadata) or ""
+    rebuilt = _rebuild(header, body, profile, turned, source)
+    return Cleaned("WEBP", rebuilt, rebuilt, width, height, turned, width * height, source)
 
 
-def _rebuild(header: bytes, body: list[bytes], profile: bytes, turned: int, code: str | None) -> bytes:
+def _rebuild(header: bytes, body: list[bytes], profile: bytes, turned: int, code: str) -> bytes:
     flags = header[0] & (FLAG_ALPHA | FLAG_ANIMATION)
     flags |= FLAG_ICC if profile else 0
     flags |= FLAG_EXIF if turned > 1 else 0

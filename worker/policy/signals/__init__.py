@@ -4,15 +4,38 @@ from __future__ import annotations
 
 from typing import Any
 
-from worker.policy.signals import pictures, readers, things, writing
+from worker.policy.signals import (
+    categories,
+    inspected,
+    known,
+    listing,
+    marks,
+    pictures,
+    product,
+    readers,
+    things,
+    writing,
+)
 from worker.policy.signals.registry import SHARE, Field, Item, Kind, Signal, registered, signal
 from worker.policy.signals.subject import Subject
 
 __all__ = ["SHARE", "Field", "Item", "Kind", "Signal", "Subject", "compute", "registered", "signal"]
 
-_PROVIDERS = (pictures, things, writing, readers)  # importing a provider registers its signals
+# Importing a provider registers its signals.
+_PROVIDERS = (
+    pictures,
+    inspected,
+    categories,
+    things,
+    writing,
+    product,
+    marks,
+    readers,
+    known,
+    listing,
+)
 
 
 def compute(subject: Subject) -> dict[str, Any]:
-    """Every registered signal by name: only text, numbers, flags, lists and maps, ready for JSON."""
-    return {name: one.compute(subject) for name, one in registered().items()}
+    """Every registered signal by name: only text, numbers, flags, lists, maps; None = not measured."""
+    return {name: subject.once(one.compute) for name, one in registered().items()}

@@ -20,6 +20,7 @@ class Kind(StrEnum):
     COUNT = "int"
     FLAG = "bool"
     NUMBERS = "list(double)"
+    TEXTS = "list(string)"
 
 
 SHARE = "0..1"  # unit of scores and shares; literals beyond it are refused in rules
@@ -47,7 +48,11 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Signal:
-    """cost is the typical time in microseconds for a photo with two objects and two lines of text, on one slow core."""
+    """cost is the typical time in microseconds for a photo with two objects and two lines of text, on one slow core.
+
+    An optional signal's `compute` may give None for "not measured". A rule that reads it then fails for that photo, so
+    that nothing passes because nobody looked.
+    """
 
     name: str
     type: Kind | Item
@@ -56,6 +61,7 @@ class Signal:
     cost: int
     doc: str
     compute: Callable[[Subject], Any]
+    optional: bool = False
 
     @property
     def type_name(self) -> str:
@@ -77,13 +83,14 @@ EMPTY: dict[Kind, Callable[[], Any]] = {
     Kind.COUNT: int,
     Kind.FLAG: bool,
     Kind.NUMBERS: list,
+    Kind.TEXTS: list,
 }
 
 _REGISTRY: dict[str, Signal] = {}
 
 
 def signal(
-    type: Kind | Item, *, many: bool = False, unit: str = "", cost: int
+    type: Kind | Item, *, many: bool = False, unit: str = "", cost: int, optional: bool = False
 ) -> Callable[[Callable[[Subject], Any]], Callable[[Subject], Any]]:
     """Register a function as the signal of its own name; its docstring is what authors of rules read."""
 
@@ -91,7 +98,8 @@ def signal(
         name = compute.__name__
         if name in _REGISTRY:
             raise ValueError(f"signal {name!r} is registered twice; rename one of the two functions")
-        _REGISTRY[name] = Signal(name, type, many, unit, cost, " ".join((compute.__doc__ or "").split()), compute)
+        doc = " ".join((compute.__doc__ or "").split())
+        _REGISTRY[name] = Signal(name, type, many, unit, cost, doc, compute, optional)
         return compute
 
     return register

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any, TypeVar
 
+from domain.banks import NOTHING_RECALLED, Recalled
 from domain.jobs import ImageJob
+from domain.moderation import language_of
 from domain.observations import Observation, TextAnswer
 from domain.photos import StoredPhoto
+from domain.taxonomy import Taxonomy
 from worker.policy.words.lexicon import Lexicon
 from worker.policy.words.phones import region_of
+
+T = TypeVar("T")
 
 # Bounds on what one photo may put into a decision, so that a hostile one costs no more than a rich one.
 MOST_ITEMS = 100  # objects, lines, hits of one kind
@@ -23,6 +29,22 @@ class Subject:
     photo: StoredPhoto
     seen: Observation
     lexicon: Lexicon
+    recalled: Recalled = NOTHING_RECALLED
+
+    def once(self, compute: Callable[[Subject], T]) -> T:
+        """What `compute` gives for this photo, computed when first asked for; readers leave it as it is."""
+        if compute not in self._computed:
+            self._computed[compute] = compute(self)
+        found: T = self._computed[compute]
+        return found
+
+    @cached_property
+    def _computed(self) -> dict[Callable[[Subject], Any], Any]:
+        return {}
+
+    @property
+    def taxonomy(self) -> Taxonomy:
+        return self.lexicon.taxonomy
 
     @cached_property
     def area(self) -> float:
@@ -33,6 +55,16 @@ class Subject:
     def region(self) -> str | None:
         """The seller's country by the job's locale."""
         return region_of(self.job.locale)
+
+    @cached_property
+    def languages(self) -> frozenset[str] | None:
+        """Whose word lists are searched in the seller's words; None, which is all of them, where no locale is given.
+
+        English always is, as sellers everywhere use its words for replicas and deals; a third language would add
+        nothing but words that look alike. What a picture shows may be in any language, whoever sells it.
+        """
+        language = language_of(self.job.locale)
+        return frozenset((language, "en")) if language else None
 
     @cached_property
     def captions(self) -> tuple[str, ...]:

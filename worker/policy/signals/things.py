@@ -1,4 +1,4 @@
-"""Signals about what is depicted: detected objects, captions, and object names in captions."""
+"""Signals about what is depicted: objects detected or asked for by name, captions, object names in captions."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from worker.policy.signals.subject import MOST_ITEMS, Subject
 OBJECT = Item(
     "object",
     (
-        Field("label", Kind.TEXT, "", "the detector's word"),
+        Field("label", Kind.TEXT, "", "the detector's word, or the name that was asked for"),
         Field("group", Kind.TEXT, "", "group of the policy's vocabulary, or empty"),
-        Field("score", Kind.NUMBER, SHARE, "probability; 1.0 where the task gives none"),
+        Field("score", Kind.NUMBER, SHARE, "probability, of the second reading if any; 1.0 where the task gives none"),
         Field("box", Kind.NUMBERS, "px", "x1, y1, x2, y2 of the upright image"),
         Field("share_of_picture", Kind.NUMBER, SHARE, "area of the box"),
     ),
@@ -30,20 +30,19 @@ MENTION = Item(
 
 @signal(OBJECT, many=True, cost=12)
 def objects(subject: Subject) -> list[dict[str, Any]]:
-    """Detected objects, surest first."""
+    """Detected objects, and those asked for by name that a second reading confirmed; surest first."""
     found: list[dict[str, Any]] = []
-    for item in subject.seen.objects:
+    for item in (*subject.seen.objects, *subject.seen.open_vocabulary):
         # No score means the task gave none, not that the box is doubtful; leaving it out would approve in silence.
-        score = 1.0 if item.score is None else item.score
+        score = 1.0 if item.surest is None else item.surest
         group = subject.lexicon.vocabulary.group_of(item.label)
-        share = _area(item.box) / subject.area
         found.append(
             {
                 "label": item.label,
                 "group": group,
                 "score": score,
                 "box": list(item.box),
-                "share_of_picture": round(min(1.0, share), 6),
+                "share_of_picture": share_of_picture(item.box, subject),
             }
         )
     # Objects a rule may speak of come first, so that a crowd of harmless ones cannot push them over the bound.
@@ -74,6 +73,7 @@ def empty_look(subject: Subject) -> bool:
     return not subject.captions and not seen.objects and not seen.text.strip() and not seen.second_lines
 
 
-def _area(box: Box) -> float:
+def share_of_picture(box: Box, subject: Subject) -> float:
+    """The box's area through the picture's, at most 1."""
     x1, y1, x2, y2 = box
-    return max(0.0, x2 - x1) * max(0.0, y2 - y1)
+    return round(min(1.0, max(0.0, x2 - x1) * max(0.0, y2 - y1) / subject.area), 6)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 from domain.observations import Quad, TextLine
+from worker.policy.signals.inspected import is_retail, quad_of
 from worker.policy.signals.registry import SHARE, Field, Item, Kind, signal
 from worker.policy.signals.subject import MOST_CHARACTERS, MOST_ITEMS, Subject
 from worker.policy.words.contacts import find_contacts
@@ -14,12 +15,15 @@ from worker.policy.words.normalise import squeeze
 Place = tuple[str, list[float]]  # a text and its corners; none where they are unknown
 
 _QUAD = Field("quad", Kind.NUMBERS, "px", "corners x, y clockwise from the text's top left; empty where unknown")
-_READER = Field("reader", Kind.TEXT, "", "who read it: florence, rapidocr, or both joined by +")
+_READER = Field("reader", Kind.TEXT, "", "who read it: florence, rapidocr, both joined by +, or barcode")
 _FIELD = Field("field", Kind.TEXT, "", "the seller's field: title, description, category, condition, attributes.<name>")
 _TERM = (
     Field("term", Kind.TEXT, "", "the listed term"),
     Field("list", Kind.TEXT, "", "the list it is on"),
+    Field("language", Kind.TEXT, "", "of the list, ISO 639; empty where it is of any language"),
     Field("text", Kind.TEXT, "", "as written"),
+    Field("how", Kind.TEXT, "", "exact, split, leet or fuzzy"),
+    Field("distance", Kind.COUNT, "letters", "misread or mistyped; 0 unless fuzzy"),
 )
 _CONTACT = (
     Field("contact", Kind.TEXT, "", "phone, url, email or handle"),
@@ -64,14 +68,15 @@ def text_share(subject: Subject) -> float:
 
 @signal(TERM, many=True, cost=60)
 def text_terms(subject: Subject) -> list[dict[str, Any]]:
-    """Terms of the policy's word lists found in the picture, disguises undone."""
+    """Terms of the policy's word lists in every language found in the picture, disguises undone."""
     return terms_read(_written_in_picture(subject), subject.seen.text_reader, subject)
 
 
 @signal(CONTACT, many=True, cost=90)
 def contacts(subject: Subject) -> list[dict[str, Any]]:
-    """Telephone numbers, web and e-mail addresses and social names in the picture."""
-    return contacts_read(_written_in_picture(subject), subject.seen.text_reader, subject)
+    """Telephone numbers, web and e-mail addresses and social names in the picture, QR codes included."""
+    read = contacts_read(_written_in_picture(subject), subject.seen.text_reader, subject)
+    return [*read, *contacts_read(_encoded_in_picture(subject), "barcode", subject)][:MOST_ITEMS]
 
 
 @signal(SELLER, cost=2)
@@ -80,11 +85,13 @@ def seller(subject: Subject) -> dict[str, str]:
     return {field.name: subject.seller_fields.get(field.name, "") for field in SELLER.fields}
 
 
-@signal(SELLER_TERM, many=True, cost=60)
+@signal(SELLER_TERM, many=True, cost=100)
 def seller_terms(subject: Subject) -> list[dict[str, Any]]:
-    """Terms of the policy's word lists found in the seller's words."""
+    """Terms found in the seller's words: of the lists in the seller's language, in English and of any language."""
     return [
-        hit | {"field": name} for name, written in subject.seller_fields.items() for hit in _terms(written, subject)
+        hit | {"field": name}
+        for name, written in subject.seller_fields.items()
+        for hit in _terms(written, subject, subject.languages)
     ][:MOST_ITEMS]
 
 
@@ -138,9 +145,24 @@ def _written_in_picture(subject: Subject) -> Iterator[Place]:
     yield from places_of(subject.seen.lines)
 
 
-def _terms(written: str, subject: Subject) -> Iterator[dict[str, Any]]:
-    for hit in subject.lexicon.terms.find(written):
-        yield {"term": hit.term, "list": hit.list, "text": written[hit.start : hit.end]}
+def _encoded_in_picture(subject: Subject) -> Iterator[Place]:
+    """What codes other than article numbers say."""
+    found = subject.photo.inspection
+    for code in found.barcodes if found else ():
+        if not is_retail(code):
+            yield code.text, quad_of(code, subject)
+
+
+def _terms(written: str, subject: Subject, languages: Collection[str] | None = None) -> Iterator[dict[str, Any]]:
+    for hit in subject.lexicon.terms.find(written, languages):
+        yield {
+            "term": hit.term,
+            "list": hit.list,
+            "language": hit.language,
+            "text": written[hit.start : hit.end],
+            "how": hit.how.value,
+            "distance": hit.distance,
+        }
 
 
 def _contacts(written: str, subject: Subject) -> Iterator[dict[str, Any]]:

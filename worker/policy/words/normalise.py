@@ -62,7 +62,7 @@ def fold_char(char: str) -> str:
         return char.lower()
     if unicodedata.category(char) in ("Mn", "Me", "Cf"):
         return ""
-    digit = unicodedata.decimal(char, None)
+    digit = unicodedata.digit(char, None)  # circled digits too
     if digit is not None:
         return str(digit)
     if char in _lookalikes():

@@ -8,6 +8,7 @@ or the grouping of North America.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import phonenumbers
@@ -17,13 +18,23 @@ from worker.policy.words.normalise import fold
 # Tried for numbers with a trunk zero when the seller's locale names no country; together most European plans.
 TRUNK_REGIONS = ("GB", "DE", "FR")
 MIN_DIGITS, MAX_DIGITS = 7, 15  # 15: ITU E.164
+MOST_TRAILING = 2  # numbers behind a telephone number that are told from it
 CUE_REACH = 40  # characters before the digits in which "call" or "EAN" is looked for
 
 _DIGIT_WORDS = {
     word: str(value)
-    for value, word in enumerate(("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"))
-} | {"oh": "0"}
-_SPELLED = re.compile(rf"\b(?:{'|'.join(_DIGIT_WORDS)})(?:[\s,.-]+(?:{'|'.join(_DIGIT_WORDS)})){{6,14}}\b")
+    for language in (
+        "zero one two three four five six seven eight nine",
+        "null eins zwei drei vier funf sechs sieben acht neun",
+        "zero un deux trois quatre cinq six sept huit neuf",
+        "cero uno dos tres cuatro cinco seis siete ocho nueve",
+    )
+    for value, word in enumerate(language.split())
+} | {"oh": "0", "zwo": "2", "fuenf": "5"}
+_DIGIT = rf"(?:{'|'.join(sorted(_DIGIT_WORDS, key=len, reverse=True))}|\d)"
+_SPELLED = re.compile(rf"\b{_DIGIT}(?:[\s,.-]{{1,3}}{_DIGIT}){{6,14}}\b")
+MIN_SPELLED = 5  # digits in words, so that a row of single digits is left to the patterns for digits
+_COUNTING = "01234567890123456789"
 _LETTER_DIGITS = str.maketrans({"o": "0", "q": "0", "l": "1", "i": "1", "|": "1", "s": "5", "b": "8", "z": "2"})
 _MOSTLY_DIGITS = re.compile(r"(?<![a-z0-9])(?=[oqlisbz|]*\d)[\doqlisbz|]{2,}(?![a-z0-9])|(?<![a-z0-9])o(?=[\s.-]*\d)")
 _CANDIDATE = re.compile(r"(?<!\w)(?<!\d[.,])(?:\+\s?|\(\s?\+?\s?)?\d(?:[\s\-./()_*·•]{0,3}\d){6,16}(?!\w)")
@@ -33,7 +44,7 @@ _CUE = re.compile(
     r"[^\d+(]{0,16}$|[☎📞📱✆]\W{0,4}$"
 )
 _CODE_CUE = re.compile(
-    r"\b(?:ean|upc|gtin|isbn|asin|sku|art|artikel|article|item|model|ref|serial|sn|lot|batch|part|mpn|order|din|iso|no|nr)"
+    r"\b(?:ean|upc|gtin|isbn|asin|sku|art|artikel|article|item|model|ref|serial|sn|lot|batch|part|mpn|order\s(?:no|nr|number)|din|iso|no|nr)"
     r"\b[\s.:#-]*(?:no|nr|number|code)?[\s.:#-]*$"
 )
 _DATE = re.compile(
@@ -62,12 +73,16 @@ def find_phones(text: str, region: str | None = None) -> list[Phone]:
     found = []
     for match in _CANDIDATE.finditer(plain):
         before = plain[max(0, match.start() - CUE_REACH) : match.start()]
-        value = _telephone(match[0], before, region)
-        if value:
-            found.append(Phone(value, origin[match.start()], origin[match.end() - 1] + 1))
+        for written in _readings(match[0]):
+            if value := _telephone(written, before, region):
+                end = match.start() + len(written)
+                found.append(Phone(value, origin[match.start()], origin[end - 1] + 1))
+                break
     for match in _SPELLED.finditer(plain):
-        digits = "".join(_DIGIT_WORDS[word] for word in re.findall(r"[a-z]+", match[0]))
-        found.append(Phone(digits, origin[match.start()], origin[match.end() - 1] + 1))
+        words = re.findall(r"[a-z]+|\d", match[0])
+        digits = "".join(_DIGIT_WORDS.get(word, word) for word in words)
+        if sum(word.isalpha() for word in words) >= MIN_SPELLED and not _counts(digits):
+            found.append(Phone(digits, origin[match.start()], origin[match.end() - 1] + 1))
     return sorted(found, key=lambda phone: phone.start)
 
 
@@ -79,7 +94,7 @@ def region_of(locale: str | None) -> str | None:
 
 def _could_hold_a_number(text: str) -> bool:
     digits = sum(char.isdigit() for char in text)
-    return digits >= 4 or len(text) >= 27  # seven digit words with spaces take at least 27 characters
+    return digits >= 4 or len(text) >= 20  # seven digit words with spaces take at least 20 characters
 
 
 def _fold_with_origin(text: str) -> tuple[str, list[int]]:
@@ -95,13 +110,23 @@ def _fold_with_origin(text: str) -> tuple[str, list[int]]:
     return "".join(chars), origin
 
 
+def _readings(written: str) -> Iterator[str]:
+    """The digits as they stand, then without what may be another number behind them ("0171 1234567 24/7")."""
+    yield written
+    if written.startswith(("+", "0", "(")):
+        for _ in range(MOST_TRAILING):
+            written = written.rpartition(" ")[0].rstrip(" -./()_*·•")
+            if written:
+                yield written
+
+
 def _telephone(written: str, before: str, region: str | None) -> str | None:
     """The number's value, or None when the digits have no reason to be a telephone number."""
     digits = re.sub(r"\D", "", written)
     if not MIN_DIGITS <= len(digits) <= MAX_DIGITS:
         return None
     international = "+" in written or before.endswith("+")
-    if international or digits.startswith("00"):
+    if international or (digits.startswith("00") and not (len(digits) == 8 and _is_gtin(digits))):
         return _international(digits.removeprefix("00"))
     if _CODE_CUE.search(before):
         return None
@@ -118,9 +143,15 @@ def _telephone(written: str, before: str, region: str | None) -> str | None:
 
 def _looks_like_other_digits(written: str, digits: str) -> bool:
     return bool(
-        any(pattern.fullmatch(written) for pattern in (_DATE, _DECIMALS, _THOUSANDS))
+        _counts(digits)
+        or any(pattern.fullmatch(written) for pattern in (_DATE, _DECIMALS, _THOUSANDS))
         or (len(digits) in (8, 12, 13, 14) and _is_gtin(digits))
     )
+
+
+def _counts(digits: str) -> bool:
+    """Up or down by one: a counting rhyme, a row of sizes, a scale."""
+    return digits in _COUNTING or digits in _COUNTING[::-1]
 
 
 def _is_gtin(digits: str) -> bool:
