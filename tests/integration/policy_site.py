@@ -19,6 +19,8 @@ from cryptography.fernet import Fernet
 from typer.testing import CliRunner, Result
 
 from domain.jobs import JobState
+from domain.observations import Observation
+from domain.photos import StoredPhoto
 from domain.policies import Bundle
 from tests.factories import a_job, a_stored_photo, an_observation
 from tests.fakes_artifacts import MemoryArtifacts
@@ -34,6 +36,7 @@ from worker.policy_desk import PolicyDesk
 from worker.redeciding import RedecideTools
 from worker.storage.accounts import Accounts
 from worker.storage.alarms import Alarms
+from worker.storage.artifacts import Artifacts
 from worker.storage.caps import SqlDailyCaps
 from worker.storage.database import Database
 from worker.storage.decided import StoredDecisions
@@ -72,22 +75,23 @@ class Site:
     clock: StoppedClock = field(default_factory=StoppedClock)
     address: str = ""
     tokens: dict[str, str] = field(default_factory=dict)
+    shipped: PolicyEngine = SHIPPED
+    artifacts: MemoryArtifacts | Artifacts = field(default_factory=MemoryArtifacts)
 
     def __post_init__(self) -> None:
         self.ledger = a_ledger(self.database)
-        self.artifacts = MemoryArtifacts()
         self.store = SqlPolicies(self.database)
         self.redecisions = SqlRedecisions(self.database)
         self.alarms = Alarms(self.database)
         self.accounts = Accounts(self.database, Fernet.generate_key().decode())
         self.desk = PolicyDesk(
-            self.store, lambda: SHIPPED, self.redecisions, self.alarms, StoredDecisions(self.database)
+            self.store, lambda: self.shipped, self.redecisions, self.alarms, StoredDecisions(self.database)
         )
         self.live = self.worker()
 
     def worker(self) -> LivePolicies:
         """What a publish worker judges by; asks at every decision."""
-        return LivePolicies(self.store, SHIPPED, SqlDailyCaps(self.database), self.alarms.sound, poll_seconds=0.0)
+        return LivePolicies(self.store, self.shipped, SqlDailyCaps(self.database), self.alarms.sound, poll_seconds=0.0)
 
     def upkeep(self, per_second: float = 1000.0) -> Upkeep:
         tools = RedecideTools(self.redecisions, self.artifacts, self.live, self.clock)
@@ -96,11 +100,15 @@ class Site:
 
     def judged(self, objects: tuple[tuple[str, float], ...] = (("sneaker", 0.9),), **of_job: Any) -> str:
         """Take one new photo all the way, by what is live; returns the job's id."""
+        return self.looked_at(a_stored_photo(), an_observation(objects=objects), **of_job)
+
+    def looked_at(self, photo: StoredPhoto, seen: Observation, **of_job: Any) -> str:
+        """The same of this photo, in which this was seen."""
         job_id = accepted(self.ledger, a_job(**of_job))
         (row,) = self.ledger.lease(JobState.RECEIVED, 1)
-        self.ledger.ready(row.lease, a_stored_photo())
+        self.ledger.ready(row.lease, photo)
         (row,) = self.ledger.lease(JobState.READY, 1)
-        self.ledger.observed(row.lease, an_observation(objects=objects), "plan")
+        self.ledger.observed(row.lease, seen, "plan")
         (row,) = self.ledger.lease(JobState.OBSERVED, 1)
         assert row.lease.job_id == job_id
         publish(row, PublishTools(self.ledger, self.artifacts, self.live, self.clock))
@@ -141,9 +149,12 @@ class Site:
 
 
 @contextmanager
-def a_site(database: Database, folder: Path) -> Iterator[Site]:
-    """People: Ada and Bea may do everything, Lea leads the tenant acme, Sue only submits there."""
-    site = Site(database, folder)
+def a_site(database: Database, folder: Path, **parts: Any) -> Iterator[Site]:
+    """People: Ada and Bea may do everything, Lea leads the tenant acme, Sue only submits there.
+
+    `parts` of the site in the place of the usual ones.
+    """
+    site = Site(database, folder, **parts)
     site.accounts.ensure_tenant("acme")
     site.accounts.ensure_tenant("other")
     for name, role, tenant in (

@@ -26,6 +26,7 @@ from uuid import uuid4
 import psutil
 from psycopg import Connection
 
+from domain.inspection import Background, Exposure, Foreground, Frame, Inspection, PerceptualHash
 from domain.jobs import ImageJob, ImageSource, SourceKind
 from domain.moderation import Decision
 from domain.observations import (
@@ -55,6 +56,8 @@ from worker.storage.jobs import job_to_json
 from worker.storage.schema import migrate
 
 DISTINCT = 400  # photos made; rows repeat them under ids of their own
+# In what sellers write and pictures show; each row has another in its place, as no two listings have the same text.
+OWN_WORD = "qxqxqxqx"
 TARGET = {"photos": 1_000_000, "seconds": 180, "megabytes": 1000, "cores": 2}
 CHANNELS = (("own_shop",), ("google_merchant", "own_shop"), ("amazon_main", "ebay", "google_merchant", "own_shop"))
 THINGS = ("sneaker", "backpack", "teapot", "guitar", "camera", "chair", "teddy bear", "watch", "bottle", "lamp")
@@ -74,6 +77,7 @@ WORDS = (
     "classic",
 )
 LOUD = ("SALE -50%", "call 0151 23456789", "www.better-shop.example", "1:1 replica", "@best_deals")
+CONSONANTS = "bcdfghjklmnpqrstvwxz"  # of which no list has a word
 TASKS = (Task.CAPTION, Task.DETAILED_CAPTION, Task.OD, Task.OCR_WITH_REGION)
 
 Progress = Callable[[str, int, int], None]  # part, whole, done since the last call
@@ -145,7 +149,7 @@ def made_up(count: int, seed: int = 0) -> list[Past]:
 
 def _made_up(engine: PolicyEngine, draw: random.Random, number: int) -> Past:
     names = draw.choices(THINGS, k=draw.randint(1, 3)) + draw.choices(DOUBTFUL, k=draw.random() < 0.08)
-    lines = [" ".join(draw.choices(WORDS, k=3)) for _ in range(draw.choice((0, 0, 1, 2, 3)))]
+    lines = [" ".join([*draw.choices(WORDS, k=3), OWN_WORD]) for _ in range(draw.choice((0, 0, 1, 2, 3)))]
     lines += draw.choices(LOUD, k=draw.random() < 0.1)
     width, height = draw.choice(((1200, 1200), (800, 600), (1500, 2000), (400, 400)))
     sha256 = f"{number:064x}"
@@ -154,8 +158,8 @@ def _made_up(engine: PolicyEngine, draw: random.Random, number: int) -> Past:
         product_id=f"sku-{number}",
         image_id="front",
         image=ImageSource(SourceKind.URL, f"https://photos.example/{number}.jpg"),
-        title=" ".join([*draw.choices(WORDS, k=3), names[0]]),
-        description=" ".join(draw.choices(WORDS, k=40)),
+        title=" ".join([*draw.choices(WORDS, k=3), names[0], OWN_WORD]),
+        description=" ".join([*draw.choices(WORDS, k=40), OWN_WORD]),
         category="Home",
         attributes={"colour": "blue", "material": "cotton"},
         condition="new",
@@ -163,7 +167,9 @@ def _made_up(engine: PolicyEngine, draw: random.Random, number: int) -> Past:
         channels=draw.choice(CHANNELS),
     )
     pixels = PixelSignals(draw.uniform(20, 900), draw.random(), draw.random() / 2, draw.random(), (200, 30, 30))
-    photo = StoredPhoto(sha256, f"o/{number}", f"c/{number}", "JPEG", width, height, "0" * 16, pixels)
+    photo = StoredPhoto(
+        sha256, f"o/{number}", f"c/{number}", "JPEG", width, height, "0" * 16, pixels, _inspection(draw)
+    )
     seen = Observation(
         sha256,
         width,
@@ -179,6 +185,18 @@ def _made_up(engine: PolicyEngine, draw: random.Random, number: int) -> Past:
         },
     )
     return Past(job, photo, seen, engine.decide(job, photo, seen, datetime(2026, 11, 1, tzinfo=UTC)))
+
+
+def _inspection(draw: random.Random) -> Inspection:
+    return Inspection(
+        background=Background(draw.random(), draw.random(), draw.random(), draw.uniform(0, 255), (250, 250, 250)),
+        foreground=Foreground(draw.random(), (0.1, 0.1, 0.9, 0.9), 0.8, 0),
+        frame=Frame(),
+        exposure=Exposure(draw.random() / 20, draw.random() / 20),
+        panels=1,
+        colours=draw.randint(5, 200),
+        pdq=PerceptualHash(f"{draw.getrandbits(256):064x}", draw.randint(60, 100)),
+    )
 
 
 def _box(draw: random.Random, width: int, height: int) -> tuple[float, float, float, float]:
@@ -197,9 +215,9 @@ def fill(url: str, pasts: Sequence[Past], photos: int, told: Callable[[int], Non
     with Connection.connect(url.replace("+psycopg", "")) as connection:
         for tenant in sorted({past.job.tenant for past in pasts}):
             connection.execute("INSERT INTO tenants (id, name) VALUES (%s, %s)", (tenant, tenant))
-        rows = cycle([_texts(past) for past in pasts])
+        rows = enumerate(cycle([_texts(past) for past in pasts]))
         for start in range(0, photos, 5_000):
-            some = [(str(uuid4()), str(uuid4()), *row) for row in islice(rows, min(5_000, photos - start))]
+            some = [_row(number, row) for number, row in islice(rows, min(5_000, photos - start))]
             _copy(connection, some, digest)
             told(len(some))
         connection.commit()
@@ -211,6 +229,12 @@ def _texts(past: Past) -> tuple[Any, ...]:
     job = past.job
     texts = (job_to_json(job), past.photo.as_json(), past.seen.as_json(), past.decision.as_json())
     return (job.tenant, job.product_id, job.image_id, past.decision.verdict.value, *map(json.dumps, texts))
+
+
+def _row(number: int, texts: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Under ids and with a word of its own."""
+    word = "".join(CONSONANTS[number // len(CONSONANTS) ** place % len(CONSONANTS)] for place in range(len(OWN_WORD)))
+    return (str(uuid4()), str(uuid4()), *(text.replace(OWN_WORD, word) for text in texts))
 
 
 def _copy(connection: Connection[Any], rows: Sequence[tuple[Any, ...]], digest: str) -> None:
