@@ -22,7 +22,7 @@ from tests.factories import some_jpeg
 from tests.worker.backtest.builders import AT, a_policy, a_rule, labelled
 from worker.backtest.replay import replay
 from worker.backtest.work import Backtest, Current, PolicyText
-from worker.bench.backtest import Past, fill, made_up, measure
+from worker.bench.backtest import Past, fill, made_up
 from worker.cli.main import app
 from worker.local import Endpoints
 from worker.policy.engine import PolicyEngine
@@ -272,7 +272,10 @@ class TestRefusals:
 
 
 def test_the_bench_goes_the_ways_it_names() -> None:
-    ways = measure(photos=250, processes=1)["ways"]
+    command = ["bench", "policy", "--photos", "8", "--rounds", "1", "--observations", "250", "--json"]
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 0, result.stderr
+    ways = json.loads(result.stdout)["backtest"]["ways"]
     judged = {name: way["judged_from"] for name, way in ways.items()}
     assert judged["one threshold changed"].keys() == {"findings", "receipts"}
     assert judged["a word list changed"] == judged["everything computed anew"] == {"observations": 250}

@@ -124,6 +124,7 @@ class BacktestJudge:
         policies = work.current.all()
         self._makers = Makers([*policies, work.candidate.loaded])
         self._comparisons = {one.policy.version: work.comparison(one, self._makers) for one in policies}
+        self._by_tenant: dict[str, Comparison] = {}
         self._looks: dict[str, dict[str, str]] = {}
 
     @property
@@ -137,7 +138,9 @@ class BacktestJudge:
 
     def of(self, tenant: str) -> Comparison:
         """The comparison that holds for this tenant."""
-        return self._comparisons[self._work.current.of(tenant).policy.version]
+        if tenant not in self._by_tenant:
+            self._by_tenant[tenant] = self._comparisons[self._work.current.of(tenant).policy.version]
+        return self._by_tenant[tenant]
 
     def count(self, chunk: Sequence[PastDecision], reader: Reader, tally: Tally) -> None:
         self._makers.learn({past.policy_version for past in chunk}, reader.policy)

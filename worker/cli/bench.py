@@ -98,14 +98,25 @@ def policy(
     ] = None,
     photos: Annotated[int, typer.Option(min=8, help="Photos whose signals are judged.")] = 400,
     rounds: Annotated[int, typer.Option(min=1, help="Times everything is timed; the best counts.")] = 5,
+    observations: Annotated[
+        int,
+        typer.Option(min=0, help="Stored photos that a backtest of the starter pack replays, on two cores; 0: none."),
+    ] = 5_000,
     as_json: Json = False,
 ) -> None:
-    """Decisions a second over signals in memory on one core, and the time to find 10,000 terms in a photo's text."""
+    """Decisions a second over signals in memory on one core, the time to find 10,000 terms in a photo's text, and
+    backtests over stored photos in a PostgreSQL of their own: after one threshold, a word list, with nothing known.
+
+    A backtest's target is a million stored photos in 180 s: `--observations 1000000` takes an hour and 10 GB of disk.
+    """
+    from worker.bench import backtest
     from worker.bench import policy as bench
 
     try:
         with _bars() as bars:
             figures = bench.measure(path, photos=photos, rounds=rounds, progress=_Advance(bars))
+            if observations:
+                figures["backtest"] = backtest.measure(photos=observations, progress=_Advance(bars))
     except PolicyInvalid as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from error
@@ -114,9 +125,21 @@ def policy(
         return
     table = Table("figure", "value", title=f"policy {figures['policy']}", title_justify="left")
     words = {f"words: {name}": value for name, value in figures.pop("words").items()}
+    replayed = figures.pop("backtest", None)
     for name, value in (figures | words).items():
         if name != "policy":
             table.add_row(name.replace("_", " "), f"{value:,}")
+    Console().print(table)
+    if replayed:
+        _tell_backtest(replayed)
+
+
+def _tell_backtest(figures: dict[str, Any]) -> None:
+    title = f"backtest of {figures['photos']:,} stored photos, {figures['processes']} processes"
+    names = ("seconds", "cpu_us_per_photo", "peak_mb", "million_seconds_at_this_pace")
+    table = Table("after", *(name.replace("_", " ") for name in names), title=title, title_justify="left")
+    for way, found in figures["ways"].items():
+        table.add_row(way, *(f"{found[name]:,}" for name in names))
     Console().print(table)
 
 

@@ -27,7 +27,9 @@ def test_decisions_are_counted_beside_the_usual_way() -> None:
 
 
 def test_the_command_prints_one_document() -> None:
-    result = CliRunner().invoke(bench_app, ["policy", "--photos", "8", "--rounds", "1", "--json"])
+    result = CliRunner().invoke(
+        bench_app, ["policy", "--photos", "8", "--rounds", "1", "--observations", "0", "--json"]
+    )
     assert result.exit_code == 0
     assert json.loads(result.stdout)["decisions_per_second"] > 0
 

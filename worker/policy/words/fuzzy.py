@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import combinations
 
 from rapidfuzz.distance import OSA
@@ -21,6 +22,7 @@ from worker.policy.words.normalise import Token
 SHORTEST = 5  # letters of a word that may be misread; shorter ones have too many honest neighbours
 TWO_SLIPS = 8  # letters from which two slips are forgiven
 LONGEST = 40  # letters of a word in question; nothing listed is longer, and deletions grow with the square
+MOST_REMEMBERED = 16_384  # words with what they may stand for; texts share most of their words
 INDEXED = 7  # letters at the start whose deletions are indexed; enough for two slips anywhere, and a bound on memory
 
 
@@ -63,6 +65,7 @@ class FuzzyIndex:
                 if anchor is not None and SHORTEST <= len(words[anchor]) <= LONGEST:
                     self._terms[words[anchor]].append(_Term(term, one.name, one.language, words, anchor))
         self._deletions = _index(self._terms)
+        self._near = lru_cache(MOST_REMEMBERED)(self._look_near)
 
     def __bool__(self) -> bool:
         return bool(self._terms)
@@ -76,7 +79,7 @@ class FuzzyIndex:
                         if hit := self._confirm(term, distance, place, tokens, free):
                             yield hit
 
-    def _near(self, written: str) -> list[tuple[str, int]]:
+    def _look_near(self, written: str) -> list[tuple[str, int]]:
         """Anchor words that `written` may stand for, with their distance."""
         if not SHORTEST <= len(written) <= LONGEST:
             return []

@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from itertools import pairwise
 
 import ahocorasick
@@ -21,6 +22,8 @@ from worker.policy.words.lists import ANY_LANGUAGE, WordList, as_lists, forms
 from worker.policy.words.normalise import Token, leet, leet_tokens, may_hold_leet, mixes_letters_with_leet, plain_tokens
 
 ALLOWED = ""  # list name of phrases that make what they cover harmless
+REPEATED = 60  # characters up to which a text may be one that listings share: colours, sizes, categories, print
+MOST_REPEATED = 4_096  # of them remembered with their hits
 SPLIT_BY_SPACE_MIN = 7  # letters; shorter words split by a space ("fa ke") meet innocent neighbours too often
 LEET_MIN = 4  # letters; "15D" is a fabric, not LSD
 
@@ -85,12 +88,17 @@ class TermMatcher:
         # What excuses an honest term excuses a misread one.
         excuses = WordList(ALLOWED, tuple(allowed), fuzzy=True)
         self._fuzzy = FuzzyIndex((*every, excuses) if any(one.fuzzy for one in every) else (), self.known)
+        self._find_short = lru_cache(MOST_REPEATED)(self._find)
 
     def find(self, text: str, languages: Collection[str] | None = None) -> list[Hit]:
         """Hits in reading order, longest first where they overlap, without those an allowed phrase covers.
 
         `languages` limits the lists that are searched; those of any language always are. None: all.
         """
+        spoken = None if languages is None else frozenset(languages)
+        return list((self._find_short if len(text) <= REPEATED else self._find)(text, spoken))
+
+    def _find(self, text: str, languages: frozenset[str] | None) -> list[Hit]:
         tokens = plain_tokens(text)
         hits = _search(self._plain, text, tokens, self._hostile)
         if self._leet is not None and may_hold_leet(text):
