@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cache, lru_cache
+from typing import NamedTuple
 
 from confusable_homoglyphs import confusables
 
@@ -34,8 +34,7 @@ _LETTER_BLOCKS = (  # decorated capitals that Unicode does not decompose
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(NamedTuple):
     """A run of letters and digits. start and end are character positions in the original text, end exclusive."""
 
     text: str

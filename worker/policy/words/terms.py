@@ -111,7 +111,7 @@ class TermMatcher:
 
     def _misspelt(self, tokens: Sequence[Token], exact: Sequence[Hit]) -> list[Hit]:
         covered = {place for hit in exact for place in range(hit.start, hit.end)}
-        free = [covered.isdisjoint(range(token.start, token.end)) for token in tokens]
+        free = [not covered or covered.isdisjoint(range(token.start, token.end)) for token in tokens]
         return [
             Hit(
                 *(one.term, one.list, tokens[one.first].start, tokens[one.last].end),
