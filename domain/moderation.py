@@ -26,7 +26,7 @@ RULE_ERROR_MESSAGES = {
     "es": "No se pudo evaluar una regla, por lo que una persona revisará esta foto.",
 }
 MOST_SCOPES = 1_000  # pairs of tenant and channel whose rules a policy remembers
-CHANNELS = ("google_merchant", "amazon_main", "ebay", "meta", "own_shop")
+CHANNELS = ("google_merchant", "amazon_main", "ebay", "meta", "etsy", "own_shop")
 ALL_CHANNELS = "*"
 
 

@@ -72,7 +72,7 @@ class Upkeep:
     def _notice_dates(self, in_force: list[InForce], now: datetime) -> None:
         """Ask for judging again once a date of a live rule has passed while its policy was in force."""
         for one in in_force:
-            passed = [(rule, moment) for rule, moment in _dates(one) if moment <= now]
+            passed = _once_for_each_scope([(rule, moment) for rule, moment in _dates(one) if moment <= now])
             since = passed and (one.since or self.kept_since(one.engine.policy.version))
             for rule, moment in passed:
                 if since and since < moment:
@@ -142,6 +142,12 @@ def _watched(in_force: list[InForce]) -> Iterator[Watched]:
 
 def _hour(moment: datetime) -> datetime:
     return moment.replace(minute=0, second=0, microsecond=0)
+
+
+def _once_for_each_scope(dates: list[tuple[Rule, datetime]]) -> list[tuple[Rule, datetime]]:
+    """One rule for all whose date passes at once for the same photos: a warning that ends as its block begins, say."""
+    first = {(rule.tenants, rule.channels, moment): (rule, moment) for rule, moment in reversed(dates)}
+    return list(first.values())
 
 
 def _dates(one: InForce) -> Iterator[tuple[Rule, datetime]]:

@@ -58,7 +58,7 @@ from worker.storage.redecisions import SqlRedecisions
 from worker.storage.sweeping import Sweeping
 from worker.storage.vault import Vault
 from worker.sweeper import Sweeper
-from worker.taxonomy.files import ALIASES, read_compact, shipped
+from worker.taxonomy.files import compact_or_shipped
 from worker.telemetry import log
 from worker.upkeep import Upkeep
 from worker.wakeups import Wakeups
@@ -196,8 +196,7 @@ def deliver_tools() -> DeliverTools:
 
 @cache
 def taxonomy() -> Taxonomy:
-    chosen = PolicySettings().taxonomy
-    return shipped() if chosen is None else read_compact(chosen, ALIASES)
+    return compact_or_shipped(PolicySettings().taxonomy)
 
 
 @cache

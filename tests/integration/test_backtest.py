@@ -277,7 +277,7 @@ def test_the_bench_goes_the_ways_it_names() -> None:
     assert result.exit_code == 0, result.stderr
     ways = json.loads(result.stdout)["backtest"]["ways"]
     judged = {name: way["judged_from"] for name, way in ways.items()}
-    assert judged["one threshold changed"].keys() == {"findings", "receipts"}
+    assert judged["one limit changed"].keys() == {"findings", "receipts"}
     assert judged["a word list changed"] == judged["everything computed anew"] == {"observations": 250}
     flips = [way["flips"] for way in ways.values()]
     assert flips[0] == flips[2] > 0
@@ -300,8 +300,19 @@ def test_ctrl_c_ends_everything_and_writes_nothing(
     assert process.returncode == 130, errors
     assert "Nothing was written" in errors
     assert not (tmp_path / "report").exists()
-    with pytest.raises(ProcessLookupError):
-        os.killpg(process.pid, 0)
+    assert ended(process.pid), "processes of it go on"
+
+
+def ended(group: int) -> bool:
+    """Whether all of a process group are gone soon; the last to go is Python's own keeper of shared resources."""
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.05)
+    return False
 
 
 def wait_until_replaying(database: Database, process: subprocess.Popen[str]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
@@ -104,30 +103,6 @@ class TestPublishing:
         for statement in ("UPDATE policy_publications SET note = 'x'", "DELETE FROM policy_versions"):
             with pytest.raises(DBAPIError, match="only ever added"), site.database.transaction() as connection:
                 connection.execute(text(statement))
-
-
-def test_the_readmes_page_on_changing_a_rule_runs(site: Site) -> None:
-    job_id = site.judged()
-    first = site.decision(job_id)["id"]
-    site.write(a_rule())
-    page = (
-        (Path(__file__).parents[2] / "README.md")
-        .read_text()
-        .split("\n## Change a rule\n", 1)[1]
-        .split("```bash\n", 1)[1]
-        .split("```")[0]
-    )
-    verdicts = []
-    for line in page.splitlines():
-        words = shlex.split(line, comments=True)
-        who = "Bea" if words[0] == "SHELFGUARD_API_TOKEN=$BEA" else "Ada"
-        named = {"my-rules": str(site.folder), "$DECISION": first}
-        result = site.run(who, *(named.get(word, word) for word in words[words.index("shelfguard") + 1 :]))
-        assert result.exit_code == 0, (line, result.output, result.exception)
-        site.upkeep().tick()
-        verdicts.append(site.decision(job_id)["verdict"])
-    assert verdicts == ["review"] * 3 + ["reject"] * 5, "approved with the fourth line, and judged again then"
-    assert site.decision(site.judged(product_id="next"))["verdict"] == "review", "rolled back"
 
 
 class TestComparing:

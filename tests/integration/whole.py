@@ -10,12 +10,11 @@ from typing import Any
 from uuid import uuid4
 
 from worker.cli.client import ApiClient
-from worker.cli.demo import SAMPLES, find_samples
+from worker.cli.demo import CHANNELS, SAMPLES, find_samples
 from worker.cli.jobs import image_field
 from worker.system import LocalSystem, Up
 
 TERMINAL = {"DONE", "REJECTED", "QUARANTINED", "SUPERSEDED"}
-ALL_CHANNELS = ["google_merchant", "amazon_main", "ebay", "meta", "own_shop"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +32,7 @@ class Whole:
             "product_id": f"p-{uuid4()}",
             "image_id": "front",
             "image": dict(image),
-            "channels": ALL_CHANNELS,
+            "channels": list(CHANNELS),
         }
         return str(self.client.submit(job | changes, f"test-{uuid4()}")["job_id"])
 

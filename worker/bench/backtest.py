@@ -122,22 +122,27 @@ def _server(folder: Path) -> Iterator[tuple[str, psutil.Process]]:
 
 def _candidates(folder: Path) -> dict[str, tuple[Path, bool]]:
     """Candidates that make a replay do less or more; the starter pack is what is live."""
-    pack = STARTER_PACK.read_text()
 
-    def written(name: str, text: str, more_words: bool = False) -> Path:
+    def written(name: str, file: str, change: Callable[[str], str]) -> Path:
         shutil.copytree(STARTER_PACK.parent, folder / name)
-        (folder / name / "starter.yaml").write_text(text)
-        if more_words:
-            with (folder / name / "wordlists" / "en" / "abuse.txt").open("a") as terms:
-                terms.write("\na term that nobody listed\n")
+        changed = folder / name / file
+        before = changed.read_text()
+        changed.write_text(change(before))
+        assert changed.read_text() != before, (
+            f"{file} has not what the bench changes any more; change another thing here"
+        )
         return folder / name / "starter.yaml"
 
-    one = pack.replace("overlay: 0.08 ", "overlay: 0.05 ")
-    assert one != pack, "the starter pack has no such threshold any more; change another one here"
+    def limit(text: str) -> str:
+        return text.replace("line: 0.5 %", "line: 10 %")
+
     return {
-        "one threshold changed": (written("one", one), False),
-        "a word list changed": (written("words", pack, more_words=True), False),
-        "everything computed anew": (written("anew", one), True),
+        "one limit changed": (written("one", "channels/google_merchant.yaml", limit), False),
+        "a word list changed": (
+            written("words", "wordlists/en/abuse.txt", lambda text: text + "\na term that nobody listed\n"),
+            False,
+        ),
+        "everything computed anew": (written("anew", "channels/google_merchant.yaml", limit), True),
     }
 
 

@@ -79,6 +79,9 @@ def _show_finding(console: Console, finding: Mapping[str, Any]) -> None:
         table.add_row("when", escape(" ".join((text["when"] or "always").split())))
         for cause in text["causes"]:
             table.add_row("causes", escape(" ".join(cause.split())))
+        if source := text.get("source"):
+            table.add_row("asked for by", escape(f"{source['url']} ({source['sure']}, read {source['read']})"))
+            table.add_row("", escape(source["note"] or ""))
     for evidence in finding["evidence"]:
         table.add_row("evidence", escape(_short(evidence)))
     for name, value in finding["read"].items():

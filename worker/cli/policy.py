@@ -12,11 +12,13 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from domain.errors import PolicyInvalid
-from domain.moderation import Rule
 from worker.cli import policy_diff, publishing, redecide
+from worker.cli.chosen import chosen_taxonomy
+from worker.cli.policy_packs import action_of, in_force, show_packs
 from worker.cli.publishing import list_versions
 from worker.policy.engine import Outcome, PolicyEngine
-from worker.policy.loading import LoadedRule, load_policy
+from worker.policy.loading import load_policy
+from worker.policy.reference import packs, rule_json
 from worker.policy.signals import Item, Signal, registered
 
 policy_app = typer.Typer(
@@ -42,7 +44,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document an
 def check(path: PolicyPath = None, as_json: AsJson = False) -> None:
     """Read and compile a policy and run its inline tests. Exit 1 with every problem when it is refused."""
     try:
-        policy = PolicyEngine.load(path).policy
+        policy = PolicyEngine.load(path, chosen_taxonomy()).policy
     except PolicyInvalid as error:
         _refuse(error, as_json)
     if as_json:
@@ -55,7 +57,7 @@ def check(path: PolicyPath = None, as_json: AsJson = False) -> None:
 def run_tests(path: PolicyPath = None, as_json: AsJson = False) -> None:
     """Run the inline tests of every rule. Exit 1 when one fails or the policy is refused."""
     try:
-        outcomes = PolicyEngine(load_policy(path)).run_tests()
+        outcomes = PolicyEngine(load_policy(path, chosen_taxonomy())).run_tests()
     except PolicyInvalid as error:
         _refuse(error, as_json)
     failed = [outcome for outcome in outcomes if not outcome.passed]
@@ -72,13 +74,16 @@ def run_tests(path: PolicyPath = None, as_json: AsJson = False) -> None:
 def list_rules(
     path: PolicyPath = None,
     signals: Annotated[bool, typer.Option("--signals", help="List what rules can read instead.")] = False,
+    by_channel: Annotated[
+        bool, typer.Option("--packs", help="List rules by channel, with numbers and sources, and what is not checked.")
+    ] = False,
     versions: Annotated[
         bool, typer.Option("--versions", help="List what is live and was published instead, on the running system.")
     ] = False,
     tenant: Annotated[str | None, typer.Option(help="With --versions: only what concerns this tenant.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the rules of a policy, the signals that rules can read, or the versions that were published."""
+    """List the rules of a policy, also by channel; the signals that rules can read; or the versions published."""
     if versions:
         list_versions(tenant, as_json)
         return
@@ -86,16 +91,26 @@ def list_rules(
         _list_signals(as_json)
         return
     try:
-        loaded = load_policy(path)
+        loaded = load_policy(path, chosen_taxonomy())
     except PolicyInvalid as error:
         _refuse(error, as_json)
     if as_json:
-        rules = [_rule_json(rule) for rule in loaded.rules]
-        _print_json({"policy": loaded.policy.id, "version": loaded.policy.version, "rules": rules})
-        return
-    table = Table(Column("rule", no_wrap=True), "action", "sev.", "mode", "in force", "channels")
-    for rule in (one.rule for one in loaded.rules):
-        table.add_row(rule.id, rule.action, str(rule.severity), rule.mode, _period(rule), ", ".join(rule.channels))
+        listed = {"packs": packs(loaded)} if by_channel else {"rules": [rule_json(rule) for rule in loaded.rules]}
+        _print_json({"policy": loaded.policy.id, "version": loaded.policy.version} | listed)
+    elif by_channel:
+        show_packs(packs(loaded))
+    else:
+        _show_rules([rule_json(rule) for rule in loaded.rules])
+
+
+def _show_rules(rules: list[dict[str, Any]]) -> None:
+    table = Table(
+        Column("rule", no_wrap=True), "action", "sev.", "in force", Column("source", no_wrap=True), "channels"
+    )
+    for rule in rules:
+        sure = rule["source"]["sure"] if rule["source"] else "ours"  # --packs and --json have the whole source
+        channels = ", ".join(rule["channels"])
+        table.add_row(rule["id"], action_of(rule), str(rule["severity"]), in_force(rule), sure, channels)
     Console().print(table)
 
 
@@ -140,25 +155,6 @@ def _outcome_json(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def _rule_json(loaded: LoadedRule) -> dict[str, Any]:
-    rule = loaded.rule
-    return {
-        "id": rule.id,
-        "version": rule.version,
-        "policy_code": rule.policy_code,
-        "mode": rule.mode.value,
-        "action": rule.action.value,
-        "severity": rule.severity,
-        "tenants": list(rule.tenants),
-        "channels": list(rule.channels),
-        "effective_from": rule.effective_from.isoformat() if rule.effective_from else None,
-        "effective_to": rule.effective_to.isoformat() if rule.effective_to else None,
-        "message": rule.message,
-        "tests": len(loaded.tests),
-        "where": loaded.where,
-    }
-
-
 def _signal_json(one: Signal) -> dict[str, Any]:
     fields = one.type.fields if isinstance(one.type, Item) else ()
     return {
@@ -171,14 +167,6 @@ def _signal_json(one: Signal) -> dict[str, Any]:
             {"name": field.name, "type": field.kind.value, "unit": field.unit, "doc": field.doc} for field in fields
         ],
     }
-
-
-def _period(rule: Rule) -> str:
-    if not rule.effective_from and not rule.effective_to:
-        return "always"
-    start = f"from {rule.effective_from:%Y-%m-%d}" if rule.effective_from else ""
-    end = f"until {rule.effective_to:%Y-%m-%d}" if rule.effective_to else ""
-    return f"{start} {end}".strip()
 
 
 def _print_json(document: dict[str, Any]) -> None:

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from domain.policies import SHIPPED, Bundle, short
+from worker.cli.chosen import chosen_taxonomy
 from worker.cli.client import ApiClient, pointing_to
 from worker.cli.publishing import AsJson, ForTenant
 from worker.policy.differences import differences, is_same
@@ -68,11 +69,11 @@ def _last_change(changes: list[dict[str, Any]], overview: Mapping[str, Any]) -> 
 def _load(name: str, tenant: str | None) -> LoadedPolicy:
     """Raises PolicyInvalid, NotFound through the API."""
     if Path(name).exists():
-        return load_policy(Path(name))
+        return load_policy(Path(name), chosen_taxonomy())
     where = "It is no file here either; versions: `shelfguard policy list --versions`."
     with ApiClient.find() as client, pointing_to(where):
         found = client.read(f"/v1/policies/versions/{quote(name.removeprefix('#'), safe='')}", tenant=tenant)
-    return load_bundle(Bundle(found["entry"], found["files"]))
+    return load_bundle(Bundle(found["entry"], found["files"]), chosen_taxonomy())
 
 
 def _show(found: Mapping[str, Any]) -> None:

@@ -18,6 +18,7 @@ from rich.table import Column, Table
 
 from domain.errors import PolicyInvalid
 from domain.policies import short
+from worker.cli.chosen import chosen_taxonomy
 from worker.cli.client import ApiClient, pointing_to
 from worker.policy.engine import PolicyEngine
 
@@ -46,7 +47,7 @@ def publish(
     A policy that is refused changes nothing: what is live stays. Exit 1 with every problem.
     """
     try:
-        bundle = PolicyEngine.load(path).loaded.bundle
+        bundle = PolicyEngine.load(path, chosen_taxonomy()).loaded.bundle
     except PolicyInvalid as error:
         _refuse(error, as_json)
     wanted = {

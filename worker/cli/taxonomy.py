@@ -13,7 +13,8 @@ from rich.table import Column, Table
 
 from domain.errors import NotFound
 from domain.taxonomy import Category, Taxonomy
-from worker.taxonomy.files import ALIASES, read_compact, read_release, shipped, write_compact
+from worker.cli.chosen import chosen_taxonomy
+from worker.taxonomy.files import ALIASES, compact_or_shipped, read_compact, read_release, write_compact
 
 taxonomy_app = typer.Typer(help="The tree of product categories that rules and records speak of.", no_args_is_help=True)
 
@@ -48,11 +49,13 @@ def list_categories(
         str | None, typer.Option(help="The category that a seller's word means, instead; none where unsure.")
     ] = None,
     attributes: Annotated[bool, typer.Option("--attributes", help="With what their products have.")] = False,
-    taxonomy: Annotated[Path | None, typer.Option(help="A file of `taxonomy load`. Default: the shipped one.")] = None,
+    taxonomy: Annotated[
+        Path | None, typer.Option(help="A file of `taxonomy load`. Default: what SHELFGUARD_TAXONOMY names.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """List categories with their ids, paths and, if asked, their attributes."""
-    known = shipped() if taxonomy is None else read_compact(taxonomy, ALIASES)
+    known = chosen_taxonomy() if taxonomy is None else compact_or_shipped(taxonomy)
     chosen = _chosen(known, under, find, meaning)
     if as_json:
         items = [_category_json(known, one, attributes) for one in chosen]

@@ -8,10 +8,11 @@ hang a worker.
 
 from __future__ import annotations
 
+import dataclasses
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from functools import cached_property, partial
+from functools import partial
 from typing import Any, cast
 
 from cel_expr_python import cel
@@ -19,6 +20,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory  # 
 
 from domain.errors import RuleFailed
 from domain.moderation import Condition, Evidence, Signals
+from worker.policy.shorthand import ShorthandRefused, with_subtrees
 from worker.policy.signals import SHARE, Item, Kind, Signal
 
 MOST_EXPRESSION = 4_000  # characters; a rule that needs more is several rules
@@ -26,8 +28,9 @@ MOST_EVIDENCE = 50  # causes kept of one rule; more tell a reviewer nothing new
 MOST_JOINED = 50  # conditions evaluated together; their bits fit one 64-bit number
 THRESHOLD = "threshold"
 REPEATED = (Kind.NUMBERS, Kind.TEXTS)
+# Raw words. Every group reads them, so that text that no database takes goes to a person whatever the rules read.
+RAW = frozenset(("caption", "text", "second_text", "seller", "objects"))
 GUARD = "inspected"  # a rule that asks this itself decides what to do about what was not measured
-_WORD = re.compile(r"\w+")
 _NAME = re.compile(r"(?<![\w.])[a-z_]\w*")
 _QUOTED = re.compile(r"'[^'\n]*'|\"[^\"\n]*\"")
 
@@ -61,17 +64,34 @@ class ConditionRefused(Exception):
     """An expression that does not compile; the message says why and what to change."""
 
 
-class BoundSignals(Mapping[str, Any]):
-    """Signals made ready for the rules of one policy, once for all of them. Reads like the plain signals."""
+@dataclasses.dataclass(eq=False, slots=True)
+class Group:
+    """Conditions of one scope that are asked together: their tests, and the signals that they name."""
 
-    __slots__ = ("_activation", "_conditions", "_signals", "possible", "unmeasured")
+    scope: Hashable
+    tests: list[str] = dataclasses.field(default_factory=list)
+    reads: set[str] = dataclasses.field(default_factory=set)
+    program: Any = None  # of all tests; made when first asked
+    too_long: bool = False
+
+
+class BoundSignals(Mapping[str, Any]):
+    """Signals made ready for the rules of one policy, once for all of them. Reads like the plain signals.
+
+    Nothing is made ready, or evaluated, before a rule asks for it: rules of channels that a photo is not for cost
+    nothing but their place in memory.
+    """
+
+    __slots__ = ("_activations", "_conditions", "_ready", "_signals", "_together", "known", "unmeasured")
 
     def __init__(self, signals: Signals, conditions: Conditions, together: bool) -> None:
         self._signals = signals
         self._conditions = conditions
-        self._activation: Any = None
+        self._together = together
+        self._ready: dict[str, Any] = {}
+        self._activations: dict[Group, Any] = {}
+        self.known: dict[Group, int] = {}  # what `possible` said of groups before
         self.unmeasured = frozenset(name for name, value in signals.items() if value is None)
-        self.possible = self._possible() if together else -1
 
     def __getitem__(self, name: str) -> Any:
         return self._signals[name]
@@ -82,26 +102,25 @@ class BoundSignals(Mapping[str, Any]):
     def __len__(self) -> int:
         return len(self._signals)
 
-    @property
-    def activation(self) -> Any:
-        if self._activation is None:
-            self._activation = self._conditions.activation(self._signals)
-        return self._activation
+    def activation(self, group: Group) -> Any:
+        """What the conditions of a group read. Raises RuleFailed."""
+        made = self._activations.get(group)
+        if made is None:
+            made = self._activations[group] = self._conditions.activation(self._signals, group.reads, self._ready)
+        return made
 
-    def _possible(self) -> int:
-        """One bit by place: clear where the condition certainly yields nothing.
+    def possible(self, group: Group) -> int:
+        """One bit by place in the group: clear where the condition certainly yields nothing.
 
         All are set where a condition among them failed, as that voids the evaluation of its whole group: each rule is
         then evaluated alone, and only the failing one fails.
         """
-        possible = 0
-        for first, many, program in self._conditions.matching:
-            bits = (1 << many) - 1
-            if program is not None:
-                with suppress(RuleFailed):
-                    bits = _evaluate(program, self.activation)
-            possible |= bits << first
-        return possible
+        bits = -1
+        if self._together and (program := self._conditions.program(group)) is not None:
+            with suppress(RuleFailed):
+                bits = _evaluate(program, self.activation(group))
+        self.known[group] = bits
+        return bits
 
 
 def _evaluate(program: Any, activation: Any) -> Any:
@@ -129,19 +148,21 @@ class Conditions:
             for kind, item in self._items.items()
         }
         self._empty = {name: one.empty() for name, one in self._signals.items() if one.optional}
-        self._readers: list[tuple[str, Callable[[Any], Any]]] = []  # of the signals that any condition reads
+        self._readers = {name: self._reader(one) for name, one in self._signals.items()}
         self._by_type_name = {item.type_name: item for item in self._items.values()}
         self._thresholds = {f"{THRESHOLD}.{name}": float(value) for name, value in thresholds.items()}
         variables = {name: _cel_type(one) for name, one in self._signals.items()}
         self._env = cel.NewEnv(pool, variables=variables | dict.fromkeys(self._thresholds, cel.Type.DOUBLE))
-        self._matches: list[str] = []
+        self._groups: dict[Hashable, Group] = {}  # by scope, those that still have a place
         self._unlikely = _literal_beyond_range(self._signals)
 
-    def compile(self, when: str | None, causes: Sequence[str]) -> Condition:
+    def compile(self, when: str | None, causes: Sequence[str], scope: Hashable = None) -> Condition:
         """A condition that yields the items of all `causes` where `when` holds. Raises ConditionRefused.
 
-        The condition itself raises RuleFailed when it cannot be evaluated.
+        Conditions of one `scope` (anything hashable) are asked together, so rules that apply together share one. The
+        condition itself raises RuleFailed when it cannot be evaluated.
         """
+        when, causes = None if when is None else _written_out(when), [_written_out(source) for source in causes]
         if when is not None and self._check(when) != "BOOL":
             raise ConditionRefused("`when` must be true or false; use a comparison or a test such as .exists(...).")
         if not causes:
@@ -153,29 +174,26 @@ class Conditions:
                     f"`causes` must give a list of signal items such as objects.filter(o, ...), not {found.lower()}."
                 )
         # Line ends keep a comment at the end of an expression from swallowing what follows it.
-        self._bind([when or "", *causes])
         condition = f"({when or 'true'}\n)"
         together = ", ".join(f"dyn({source}\n)" for source in causes)
         program = self._env.compile(f"{condition} ? [{together}] : []")
-        condition_of_rule = self._condition(program, len(self._matches), self._reads(when, causes))
         # Not `&&`, which would take an error in `when` for a plain no where the causes are empty.
         found = " || ".join(f"size({source}\n) > 0" for source in causes)
-        self._matches.append(f"({condition} ? ({found}) : false)")
-        self.__dict__.pop("matching", None)
-        return condition_of_rule
+        reads = self._reads(when, causes)
+        group, place = self._join(scope, f"({condition} ? ({found}) : false)", reads)
+        return self._condition(program, group, place, reads)
 
-    def _bind(self, sources: Sequence[str]) -> None:
-        """Have the signals named in an expression ready for it. Making values ready costs more than most conditions.
+    def _join(self, scope: Hashable, test: str, reads: frozenset[str]) -> tuple[Group, int]:
+        """Put a condition's test among those of its scope; its group, and its place there."""
+        group = self._groups.get(scope)
+        if group is None or len(group.tests) >= MOST_JOINED:
+            group = self._groups[scope] = Group(scope, reads=set(RAW & self._signals.keys()))
+        group.tests.append(test)
+        group.reads |= reads
+        group.program, group.too_long = None, False
+        return group, len(group.tests) - 1
 
-        A word of a text or of a comment counts too: one signal too many costs time, one too few a rule.
-        """
-        bound = {name for name, _ in self._readers}
-        named = {word for source in sources for word in _WORD.findall(source)}
-        self._readers += [
-            (name, self._reader(one)) for name, one in self._signals.items() if name in named and name not in bound
-        ]
-
-    def _condition(self, program: Any, place: int, reads: frozenset[str]) -> Condition:
+    def _condition(self, program: Any, group: Group, place: int, reads: frozenset[str]) -> Condition:
         """A rule's condition: a program of its own, its place among those evaluated together, the signals it names."""
         bit = 1 << place
 
@@ -183,41 +201,46 @@ class Conditions:
             bound = signals if type(signals) is BoundSignals else self.bind(signals, together=False)
             if bound.unmeasured and GUARD not in reads and (missing := bound.unmeasured & reads):
                 raise RuleFailed(f"{', '.join(sorted(missing))}: not measured for this photo; it has to be sent again")
-            if not bound.possible & bit:
+            bits = bound.known.get(group)
+            if not (bound.possible(group) if bits is None else bits) & bit:
                 return []
-            groups = _evaluate(program, bound.activation)
-            return [self.as_evidence(item) for group in groups for item in group][:MOST_EVIDENCE]
+            found = _evaluate(program, bound.activation(group))
+            return [self.as_evidence(item) for items in found for item in items][:MOST_EVIDENCE]
 
         return causes
 
-    @cached_property
-    def matching(self) -> list[tuple[int, int, Any]]:
-        """Programs that say of many conditions at once which yield anything: first place, how many, program.
+    def program(self, group: Group) -> Any:
+        """A program that says of a group's conditions at once which yield anything; None where it would be too long.
 
         The answer is a number with a bit for each, as lists of evidence take the evaluator longer to hand over than to
-        find, and most rules match no photo. The program is None where the conditions are too long for one.
+        find, and most rules match no photo.
         """
-        groups = range(0, len(self._matches), MOST_JOINED)
-        return [self._group(first, self._matches[first : first + MOST_JOINED]) for first in groups]
-
-    def _group(self, first: int, matches: Sequence[str]) -> tuple[int, int, Any]:
-        terms = [f"({match} ? {1 << place} : 0)" for place, match in enumerate(matches)]
-        try:
-            return first, len(matches), self._env.compile(_sum_of(terms))
-        except RuntimeError:
-            return first, len(matches), None
+        if group.program is None and not group.too_long:
+            terms = [f"({test} ? {1 << place} : 0)" for place, test in enumerate(group.tests)]
+            try:
+                group.program = self._env.compile(_sum_of(terms))
+            except RuntimeError:
+                group.too_long = True
+        return group.program
 
     def bind(self, signals: Signals, *, together: bool = True) -> BoundSignals:
         """Signals ready for every rule. `together` evaluates all conditions at once, which is the faster way."""
         return BoundSignals(signals, self, together)
 
-    def activation(self, signals: Signals) -> Any:
-        """Raises RuleFailed when a signal that rules read is missing or has another type than it is registered with."""
+    def activation(self, signals: Signals, names: Iterable[str], ready: dict[str, Any]) -> Any:
+        """What conditions read that name these signals; `ready` remembers signals that were made ready before.
+
+        Raises RuleFailed when a signal is missing or has another type than it is registered with.
+        """
         try:
             values = dict(self._thresholds)
-            for name, read in self._readers:
-                value = signals[name]
-                values[name] = read(self._empty[name] if value is None and name in self._empty else value)
+            for name in names:
+                if name not in ready:
+                    value = signals[name]
+                    ready[name] = self._readers[name](
+                        self._empty[name] if value is None and name in self._empty else value
+                    )
+                values[name] = ready[name]
             return self._env.Activation(values)
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise RuleFailed(f"the signals do not fit this version of the rules: {error}") from error
@@ -271,6 +294,13 @@ class Conditions:
         if "undeclared reference" in why:
             return f"{why}; known are {', '.join((*self._signals, *self._thresholds))}."
         return f"{why}; correct the expression."
+
+
+def _written_out(source: str) -> str:
+    try:
+        return with_subtrees(source)
+    except ShorthandRefused as error:
+        raise ConditionRefused(f"{error}.") from error
 
 
 def _sum_of(terms: Sequence[str]) -> str:

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from domain.moderation import ALL_CHANNELS, CHANNELS
 from worker.policy.scenes import Scene
+from worker.policy.shorthand import LIMIT, limits_in, number, with_limits
 from worker.policy.statement_terms import StatementCategory, StatementKeyword
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=60)]
@@ -48,8 +49,56 @@ Sentence = Annotated[str, Field(min_length=10, max_length=240), AfterValidator(_
 Moment = Annotated[datetime | None, BeforeValidator(_moment)]
 
 
+def _number(limit: str) -> str:
+    number(limit)
+    return limit
+
+
+def _count(value: object) -> object:
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+Limit = Annotated[str, Field(pattern=LIMIT), BeforeValidator(_count), AfterValidator(_number)]  # 2, "500 px", "85 %"
+
+
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Source(_Strict):
+    """Where a rule is from. read: the day that somebody looked.
+
+    sure: "official" is the channel's own page; "reported" is what others say of it, copies of its page included;
+    "inferred" is ours, from what it says.
+    """
+
+    url: Annotated[str, Field(pattern=r"^https?://[^\s/]+\.[^\s]+$", max_length=300)]
+    read: date
+    sure: Literal["official", "reported", "inferred"]
+    note: Annotated[str, Field(min_length=10, max_length=300)] | None = None
+
+    @field_validator("read", mode="before")
+    @classmethod
+    def _day(cls, read: object) -> object:
+        if isinstance(read, datetime):
+            raise ValueError("read is a day such as 2026-11-21, without a time")
+        return read
+
+
+def _known_channels(channels: list[str]) -> list[str]:
+    for channel in channels:
+        if channel not in (*CHANNELS, ALL_CHANNELS):
+            raise ValueError(f'there is no channel {channel!r}; known are {", ".join(CHANNELS)} and "*"')
+    return channels
+
+
+class NotChecked(_Strict):
+    """What channels ask for and no rule checks, so that nobody takes an approval for more than it is."""
+
+    channels: Annotated[list[str], Field(min_length=1), AfterValidator(_known_channels)]
+    asks: Sentence
+    why: Sentence
+    source: Source
 
 
 class Scope(_Strict):
@@ -67,10 +116,7 @@ class Scope(_Strict):
     @field_validator("channels")
     @classmethod
     def _known(cls, channels: list[str]) -> list[str]:
-        for channel in channels:
-            if channel not in (*CHANNELS, ALL_CHANNELS):
-                raise ValueError(f'there is no channel {channel!r}; known are {", ".join(CHANNELS)} and "*"')
-        return channels
+        return _known_channels(channels)
 
 
 class InlineTest(_Strict):
@@ -81,7 +127,10 @@ class InlineTest(_Strict):
 
 
 class RuleEnvelope(_Strict):
-    """One rule. It matches where `when` (true if left out) holds and `causes` yields evidence."""
+    """One rule. It matches where `when` (true if left out) holds and `causes` yields evidence.
+
+    Once validated, both have the rule's `limits` written out in them.
+    """
 
     id: RuleId
     version: Annotated[int, Field(ge=1)]
@@ -99,6 +148,8 @@ class RuleEnvelope(_Strict):
     # What the decision is reported as to the EU's transparency database.
     statement_category: StatementCategory | None = None
     statement_keywords: Annotated[list[StatementKeyword], Field(max_length=5)] = []
+    source: Source | None = None  # who asks for this, where a channel does
+    limits: dict[Name, Limit] = {}  # numbers that `when` and `causes` read as limit.<name>
     when: Expression | None = None
     causes: Annotated[list[Expression], BeforeValidator(_one_or_more), Field(min_length=1, max_length=10)]
     tests: list[InlineTest]
@@ -125,6 +176,16 @@ class RuleEnvelope(_Strict):
             raise ValueError("tests need at least one scene with expect: match and one with expect: no_match")
         return self
 
+    @model_validator(mode="after")
+    def _written_out(self) -> RuleEnvelope:
+        sources = [*([self.when] if self.when else []), *self.causes]
+        read = frozenset[str]().union(*map(limits_in, sources))
+        if unread := [name for name in self.limits if name not in read]:
+            raise ValueError(f"nothing reads limit.{unread[0]}, so lists would show a number that is not checked")
+        when = with_limits(self.when, self.limits) if self.when else None
+        causes = [with_limits(source, self.limits) for source in self.causes]
+        return self.model_copy(update={"when": when, "causes": causes})
+
 
 class WordListFiles(_Strict):
     """One list by language; "any" is searched whatever the language. fuzzy: also misread and mistyped words."""
@@ -145,6 +206,7 @@ class PolicyFile(_Strict):
     kinds: list[FileName] = []  # vocabularies of goods, to compare listing and picture
     brands: list[FileName] = []
     known_words: list[FileName] = []  # never taken for a misspelling of a listed word
+    not_checked: list[NotChecked] = []
     rules: list[RuleEnvelope] = []
 
     @field_validator("thresholds")

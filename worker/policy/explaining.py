@@ -11,6 +11,7 @@ from domain.errors import PolicyInvalid
 from domain.moderation import RULE_ERROR
 from worker.policy.engine import PolicyEngine
 from worker.policy.loading import LoadedRule
+from worker.policy.reference import source_json
 
 _STRING = re.compile(r"r?\"(?:\\.|[^\"\\])*\"|r?'(?:\\.|[^'\\])*'")
 _MOST_DIFFERENCES = 20
@@ -62,6 +63,8 @@ def _finding(finding: Mapping[str, Any], loaded: LoadedRule | None, signals: Map
             "where": loaded.where,
             "when": text.when,
             "causes": list(text.causes),
+            "limits": dict(text.limits),
+            "source": source_json(text.source),
             "action": text.action,
             "mode": text.mode,
             "effective_from": text.effective_from.isoformat() if text.effective_from else None,

@@ -20,8 +20,9 @@ from domain.moderation import Mode, Policy, Rule, Verdict
 from domain.policies import Bundle
 from domain.taxonomy import Taxonomy
 from worker.policy.conditions import ConditionRefused, Conditions
-from worker.policy.envelope import ANY, InlineTest, PolicyFile, RuleEnvelope, VocabularyFile
+from worker.policy.envelope import ANY, InlineTest, NotChecked, PolicyFile, RuleEnvelope, VocabularyFile
 from worker.policy.scenes import Scene
+from worker.policy.shorthand import subtrees_in
 from worker.policy.signals import Subject, compute, registered
 from worker.policy.words.lexicon import Lexicon
 from worker.policy.words.lists import ANY_LANGUAGE, WordList
@@ -64,6 +65,7 @@ class LoadedPolicy:
     lexicon: Lexicon
     bundle: Bundle
     words: PolicyWords
+    not_checked: tuple[NotChecked, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,7 +308,8 @@ class _Reader:
             self.problem(first, 1, f"has {len(places)} rules; a policy has at most {MOST_RULES}.")
         bundle = Bundle(first, {name: data.decode() for name, data in self.contents.items()})
         policy = Policy(self.policies[first][0].policy, bundle.version, tuple(loaded.rule for loaded in rules))
-        return LoadedPolicy(policy, tuple(rules), conditions, lexicon, bundle, self._words())
+        not_checked = tuple(one for content, _ in self.policies.values() for one in content.not_checked)
+        return LoadedPolicy(policy, tuple(rules), conditions, lexicon, bundle, self._words(), not_checked)
 
     def _rule(
         self,
@@ -319,8 +322,11 @@ class _Reader:
     ) -> Rule | None:
         line = source.line(("rules", index, "when" if envelope.when else "causes"))
         self._known_categories(envelope.scope.categories, name, source.line(("rules", index, "scope", "categories")))
+        for expression in (envelope.when or "", *envelope.causes):
+            self._known_categories(tuple(subtrees_in(expression)), name, line)
         try:
-            condition = conditions.compile(_in_categories(envelope), envelope.causes)
+            scope = tuple(sorted(envelope.scope.channels))
+            condition = conditions.compile(_in_categories(envelope), envelope.causes, scope)
             condition(bare)  # a photo on which nothing was seen must not break a rule
         except ConditionRefused as error:
             self.problem(name, line, f"rule {envelope.id}: {error}")

@@ -30,6 +30,11 @@ def shipped() -> Taxonomy:
     return read_compact(SHIPPED, ALIASES)
 
 
+def compact_or_shipped(path: Path | None) -> Taxonomy:
+    """The taxonomy at `path`, with our aliases; None = the shipped one. Raises TaxonomyRefused."""
+    return shipped() if path is None else read_compact(path, ALIASES)
+
+
 def read_compact(path: Path, aliases: Path | None = None) -> Taxonomy:
     """Raises TaxonomyRefused for anything that is not such a file."""
     try:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner, Result
 
+from domain.errors import PolicyInvalid, TaxonomyRefused
+from domain.taxonomy import Taxonomy
 from worker.cli.policy import policy_app
+from worker.policy.loading import STARTER_PACK
+from worker.taxonomy.files import shipped, write_compact
 
 
 def run(*arguments: str) -> Result:
@@ -92,3 +97,50 @@ def test_list_prints_rules_and_signals() -> None:
     assert {"objects", "caption", "contacts"} <= {one["name"] for one in signals}
     assert "goods.weapon" in run("list").stdout
     assert ".share_of_picture" in run("list", "--signals").stdout
+
+
+def test_list_prints_packs_by_channel_with_numbers_sources_and_what_is_not_checked() -> None:
+    packs = {one["channel"]: one for one in json.loads(run("list", "--packs", "--json").stdout)["packs"]}
+    assert {"google_merchant", "amazon_main", "ebay", "meta", "etsy", "own_shop"} <= set(packs)
+    (white,) = [rule for rule in packs["amazon_main"]["rules"] if rule["id"] == "amazon_main.background"]
+    assert (white["action"], white["severity"], white["limits"]["off_white"]) == ("reject", 4, "25 levels")
+    shown = run("list", "--packs").stdout
+    assert "google_merchant.below_500_warning: warn, severity 0" in shown
+    assert "shorter_side 500 px; from 2027-01-31; reported, read 2026-11-24" in shown
+    assert "Not checked: The file has at most 16 MB" in shown
+    assert "https://www.ebay.com/help/policies/listing-policies/picture-policy?id=4370" in shown
+    assert "official" in run("list").stdout
+
+
+class TestTheTaxonomyOfTheSetting:
+    """Commands check and compare policies by the taxonomy that workers judge by."""
+
+    @pytest.fixture
+    def without_radar(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+        known = shipped()
+        kept = [one for one in known if not (one.id == "el-14" or one.id.startswith("el-14-"))]
+        path = tmp_path / "other.json.gz"
+        write_compact(Taxonomy("other", kept), path)
+        monkeypatch.setenv("SHELFGUARD_TAXONOMY", str(path))
+        return str(path)
+
+    @pytest.mark.parametrize("command", [["check"], ["test"], ["list"], ["publish", str(STARTER_PACK)]])
+    def test_a_category_that_it_lacks_is_refused_with_file_line_and_remedy(
+        self, without_radar: str, command: list[str]
+    ) -> None:
+        result = run(*command)
+        assert result.exit_code == 1
+        assert re.search(
+            r"categories\.yaml:\d+: there is no category 'el-14' in other; see `shelfguard taxonomy list --find`",
+            " ".join(result.stderr.split()),
+        )
+
+    def test_a_file_that_is_no_taxonomy_is_said_so(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        (tmp_path / "broken.json.gz").write_bytes(b"nothing")
+        monkeypatch.setenv("SHELFGUARD_TAXONOMY", str(tmp_path / "broken.json.gz"))
+        assert isinstance(run("check").exception, TaxonomyRefused)
+
+    def test_files_are_compared_by_it(self, without_radar: str) -> None:
+        failed = run("diff", str(STARTER_PACK), str(STARTER_PACK)).exception
+        assert isinstance(failed, PolicyInvalid)
+        assert "'el-14' in other" in str(failed)

@@ -37,6 +37,9 @@ SAYINGS = [
     ("es", "drugs", "setas alucinógenas"),
     ("es", "off_platform", "escríbeme por WhatsApp"),
     ("es", "abuse", "muerte a los moros"),
+    ("de", "promotion", "Jetzt kaufen"),
+    ("fr", "promotion", "SOLDES D'ÉTÉ"),
+    ("es", "promotion", "envío gratis"),
 ]
 
 
