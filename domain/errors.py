@@ -9,6 +9,7 @@ ShelfguardError
 ├── Forbidden          the caller is known but may not do this
 ├── CheckpointRefused  weights or adapter files that must not be loaded
 ├── ExtraMissing       a setting asks for a part that is not installed
+├── SettingsRefused    settings that contradict each other or cannot work
 ├── TaxonomyRefused    files that are no taxonomy of categories
 ├── PolicyInvalid      a policy that does not check; the one before it stays live
 └── RuleFailed         a rule that could not be evaluated for one photo; a person looks at that photo
@@ -110,6 +111,15 @@ class ExtraMissing(ShelfguardError):
         super().__init__(f"{what} is not installed. Install it: pip install 'shelfguard[{extra}]'")
         self.what = what
         self.extra = extra
+
+
+class SettingsRefused(ShelfguardError):
+    """A setting that cannot work; says which, why and the remedy."""
+
+    def __init__(self, name: str, why: str, remedy: str) -> None:
+        super().__init__(f"{name}: {why.rstrip('.')}. {remedy}")
+        self.name = name
+        self.remedy = remedy
 
 
 class TaxonomyRefused(ShelfguardError):

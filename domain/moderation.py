@@ -13,6 +13,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from domain.opinions import SecondOpinion
+
 Signals = Mapping[str, Any]
 Evidence = Mapping[str, Any]
 # Returns the causes of a match (empty = no match). Anything it raises sends the photo to review as RULE_ERROR.
@@ -72,6 +74,7 @@ class Rule:
     effective_to: datetime | None = None
     translations: Mapping[str, str] = field(default_factory=dict)  # the message by language; `message` is English
     max_daily_rejections: int | None = None  # of one tenant's photos; beyond it a person looks instead
+    second_opinion: SecondOpinion | None = None  # never of a rule that rejects
 
     def applies(self, tenant: str, channel: str, at: datetime) -> bool:
         """In scope and in force."""
@@ -106,9 +109,16 @@ class Policy:
     _scopes: dict[tuple[str, str], tuple[Rule, ...]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
+    _asking: tuple[Rule, ...] = field(default=(), init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "rules", tuple(sorted(self.rules, key=lambda rule: rule.id)))
+        object.__setattr__(self, "_asking", tuple(rule for rule in self.rules if rule.second_opinion is not None))
+
+    @property
+    def asking(self) -> tuple[Rule, ...]:
+        """The rules that ask for a second opinion."""
+        return self._asking
 
     def covering(self, tenant: str, channel: str) -> tuple[Rule, ...]:
         """The rules in scope, whatever their dates. Remembered: most photos of a shop ask for the same."""
@@ -160,6 +170,8 @@ class Decision:
     channels: Mapping[str, Verdict]
     findings: tuple[Finding, ...]
     receipt: Mapping[str, Any] = field(default_factory=dict)
+    # What rules with a finding here ask before people see the photo, by rule. Not part of what is stored.
+    asks: Mapping[str, SecondOpinion] = field(default_factory=dict, compare=False)
 
     @property
     def verdict(self) -> Verdict:
@@ -231,7 +243,24 @@ def decide(
         verdicts[channel] = worst(live) if live else Verdict.APPROVE
         findings += found
     receipt = {"policy": policy.id, "policy_version": policy.version, "decided_at": at.isoformat()}
-    return Decision(verdicts, tuple(findings), receipt | {"locale": locale} if locale else receipt)
+    asks = _asks(policy, findings)
+    return Decision(verdicts, tuple(findings), receipt | {"locale": locale} if locale else receipt, asks)
+
+
+def _asks(policy: Policy, findings: Sequence[Finding]) -> dict[str, SecondOpinion]:
+    """The questions that could change the verdict: none while another rule rejects or wants a person to look."""
+    asking = {rule.id: rule.second_opinion for rule in policy.asking}
+    if not asking:
+        return {}
+    asks: dict[str, SecondOpinion] = {}
+    for finding in findings:
+        asked = None if finding.policy_code == RULE_ERROR else asking.get(finding.rule)
+        if finding.shadow or (asked is None and finding.action is Verdict.APPROVE):
+            continue
+        if asked is None or finding.action is Verdict.REJECT:
+            return {}
+        asks[finding.rule] = asked
+    return asks
 
 
 def _causes(rule: Rule, signals: Signals) -> Sequence[Evidence] | str:

@@ -14,6 +14,7 @@ from domain.calibration import Calibration
 from domain.jobs import ImageJob, ImageSource, JobState
 from domain.moderation import Decision
 from domain.observations import Engine, Observation, Plan
+from domain.opinions import Opinion, Spending
 from domain.photos import DecodedPhoto, StoredPhoto
 from domain.policies import Bundle, CapState, Draft, Live, Person, Proposal, Publication, Scope
 from domain.records import PhotoEntry, ProductRecord
@@ -185,6 +186,54 @@ class Judge(Protocol):
 
         Never raises for a rule that fails: that photo goes to review. Raises Unavailable while no policy can be had.
         """
+
+
+@dataclass(frozen=True, slots=True)
+class AskedPhoto:
+    """What another model may be told about a photo besides the question. text: what was read in the picture."""
+
+    job: ImageJob
+    photo: StoredPhoto
+    text: str
+
+
+class Advice(Protocol):
+    """Second opinions."""
+
+    def ask(self, asked: AskedPhoto, questions: Sequence[str], picture: Callable[[], bytes]) -> Mapping[str, Opinion]:
+        """An opinion for each question, its failure included; takes seconds, so hold no lock. Safe between threads.
+
+        picture: fetches the model's copy, called only when somebody is asked. Raises Unavailable when our own stores
+        are away, never for the other model's failure.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class OpinionKey:
+    """What an opinion depends on. digest: of the whole request, the picture named by its content."""
+
+    tenant: str
+    sha256: str  # of the photo as received, so that it can be forgotten
+    digest: str
+
+
+class OpinionStore(Protocol):
+    """Opinions heard before, and what tenants have spent on them. Everything raises Unavailable when it is away."""
+
+    def find(self, key: OpinionKey) -> Opinion | None: ...
+
+    def keep(self, key: OpinionKey, opinion: Opinion) -> None: ...
+
+    def forget(self, tenant: str, sha256: str) -> int:
+        """Delete what was said about a tenant's photo; returns how many there were."""
+
+    def reserve(self, tenant: str, day: date, wanted: Spending, limit: Spending) -> bool:
+        """Count `wanted` as spent unless anything would pass its limit; exact, however many ask at once."""
+
+    def settle(self, tenant: str, day: date, reserved: Spending, used: Spending) -> None:
+        """Put what was used in the place of what was reserved."""
+
+    def spent(self, tenant: str, day: date) -> Spending: ...
 
 
 class Policies(Protocol):

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -22,9 +23,12 @@ from domain.errors import InputRejected, LeaseLost, Unavailable
 from domain.jobs import SourceKind
 from domain.moderation import Decision
 from domain.observations import Observation, Plan
+from domain.opinions import Opinion
 from domain.photos import DecodedPhoto, StoredPhoto
 from domain.ports import (
+    Advice,
     Artifacts,
+    AskedPhoto,
     Clock,
     Decoder,
     Fetcher,
@@ -37,6 +41,7 @@ from domain.ports import (
     Vision,
 )
 from domain.records import PhotoEntry, fold
+from domain.weighing import weigh
 from worker.telemetry import log
 
 UNREACHABLE = "url_unreachable"
@@ -67,6 +72,7 @@ class PublishTools:
     artifacts: Artifacts
     judge: Judge
     clock: Clock
+    advice: Advice | None = None  # None: nobody gives second opinions, and rules that ask stand as they are
 
 
 def take_in(row: LeasedJob, tools: IntakeTools) -> None:
@@ -98,10 +104,55 @@ def observe(rows: Sequence[LeasedJob], tools: VisionTools) -> None:
 
 def publish(row: LeasedJob, tools: PublishTools) -> None:
     """Enrich, decide, fold into the product's record, tell the shop: OBSERVED → DONE or SUPERSEDED."""
-    seen = _seen(row)
-    decision = tools.judge.decide(row.job, _photo(row), seen, tools.clock.now(), row.plan_digest)
+    decision = _judged(row, tools)
+    _write(row, weigh(decision, _advised(row, decision, tools)), tools)
+
+
+def publish_all(rows: Sequence[LeasedJob], tools: PublishTools) -> None:
+    """Publish a batch: what is decided at once first, the others as their second opinions come in."""
+    waiting: dict[str, tuple[LeasedJob, Decision]] = {}
+    for row in rows:
+        each(row, tools.ledger, partial(_publish_unless_asking, row, tools, waiting))
+    if not waiting:
+        return
+    with ThreadPoolExecutor(len(waiting), thread_name_prefix="opinion") as pool:
+        asked = {pool.submit(_advised, *pair, tools): pair for pair in waiting.values()}
+        for answer in as_completed(asked):
+            row, decision = asked[answer]
+            each(row, tools.ledger, partial(_publish_advised, row, decision, answer, tools))
+
+
+def _publish_unless_asking(row: LeasedJob, tools: PublishTools, waiting: dict[str, tuple[LeasedJob, Decision]]) -> None:
+    decision = _judged(row, tools)
+    if tools.advice is not None and decision.asks:
+        waiting[row.lease.job_id] = (row, decision)
+    else:
+        _write(row, decision, tools)
+
+
+def _publish_advised(
+    row: LeasedJob, decision: Decision, answer: Future[Mapping[str, Opinion]], tools: PublishTools
+) -> None:
+    _write(row, weigh(decision, answer.result()), tools)
+
+
+def _judged(row: LeasedJob, tools: PublishTools) -> Decision:
+    return tools.judge.decide(row.job, _photo(row), _seen(row), tools.clock.now(), row.plan_digest)
+
+
+def _advised(row: LeasedJob, decision: Decision, tools: PublishTools) -> Mapping[str, Opinion]:
+    """Second opinions about what the rules leave open; before the product's row is locked, because it takes seconds."""
+    if tools.advice is None or not decision.asks:
+        return {}
+    photo = _photo(row)
+    questions = sorted({asked.question for asked in decision.asks.values()})
+    asked = AskedPhoto(row.job, photo, _seen(row).text)
+    return tools.advice.ask(asked, questions, partial(tools.artifacts.get, photo.model_copy_key))
+
+
+def _write(row: LeasedJob, decision: Decision, tools: PublishTools) -> None:
     decision_id = str(uuid4())
-    entry = _entry(row, seen, decision, decision_id)
+    entry = _entry(row, _seen(row), decision, decision_id)
     with tools.ledger.open_product(row) as product:
         if product.newer_published():
             product.supersede()

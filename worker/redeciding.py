@@ -11,8 +11,10 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from uuid import uuid4
 
+from domain.opinions import opinions_in
 from domain.ports import Artifacts, Clock, DecidedPhoto, DecidedPhotos, Judge
 from domain.records import fold
+from domain.weighing import weigh
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,9 @@ class Outcome(StrEnum):
 
 def redecide(decided: DecidedPhoto, tools: RedecideTools) -> Outcome:
     """Judge one photo again; where the decision changed, write it as publishing does. Raises Unavailable."""
-    decision = tools.judge.decide(decided.job, decided.photo, decided.seen, tools.clock.now(), decided.plan_digest)
+    judged = tools.judge.decide(decided.job, decided.photo, decided.seen, tools.clock.now(), decided.plan_digest)
+    # A second opinion that was heard counts again; nobody is asked anew, however many photos are judged.
+    decision = weigh(judged, opinions_in(decided.decision.receipt))
     if decision.same_effect(decided.decision):
         return Outcome.SAME
     with tools.photos.open_decided(decided) as product:

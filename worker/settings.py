@@ -134,6 +134,52 @@ class ReviewSettings(BaseSettings):
     )
 
 
+class OpinionSettings(BaseSettings):
+    """Second opinions: another model is asked about photos that rules are uncertain of. Off without an address."""
+
+    model_config = SettingsConfigDict(env_prefix="SHELFGUARD_", extra="ignore", protected_namespaces=())
+
+    second_opinion_url: str | None = Field(
+        None, description="base address of an OpenAI-compatible API (…/v1); None = nobody is asked"
+    )
+    second_opinion_model: str | None = Field(None, description="the model's name there; required with an address")
+    second_opinion_api_key: SecretStr | None = Field(None, description="bearer key of that API; None = it wants none")
+    second_opinion_allow_private: bool = Field(
+        False, description="allow an address on loopback or a private network, any port and plain http (own vLLM)"
+    )
+    second_opinion_answer_format: Literal["json_schema", "json_object", "text"] = Field(
+        "json_schema", description="what the server is asked to hold the answer to; we check it in any case"
+    )
+    second_opinion_timeout_seconds: Seconds = Field(20.0, description="seconds for one call; beyond it people look")
+    second_opinion_photo_seconds: Seconds = Field(
+        40.0, description="seconds for all calls about one photo; below the stage limit"
+    )
+    second_opinion_concurrency: Annotated[int, Field(ge=1, le=64)] = Field(
+        8, description="photos that one publish worker leases and asks about at once; answers take seconds, not CPU"
+    )
+    second_opinion_answer_length: Count = Field(
+        300, description="tokens an answer may take; a sentence of reason needs about 100"
+    )
+    second_opinion_price_in: Annotated[float, Field(ge=0)] = Field(
+        0.0, description="price of a million tokens sent, any currency"
+    )
+    second_opinion_price_out: Annotated[float, Field(ge=0)] = Field(
+        0.0, description="price of a million tokens answered"
+    )
+    second_opinion_reserve_in: Count = Field(
+        4000, description="tokens sent that are set aside before a call; a picture takes 300 to 3,000, the text 1,000"
+    )
+    second_opinion_daily_calls: Annotated[int, Field(ge=0)] = Field(
+        1000, description="calls of one tenant in a day (UTC)"
+    )
+    second_opinion_daily_cost: Annotated[float, Field(ge=0)] = Field(
+        10.0, description="cost of one tenant in a day, in the currency of the prices"
+    )
+    second_opinion_daily_seconds: Annotated[float, Field(ge=0)] = Field(
+        7200.0, description="seconds of one tenant's calls in a day, added up"
+    )
+
+
 class ApiSettings(BaseSettings):
     """Where the API listens, and what it takes."""
 

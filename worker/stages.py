@@ -18,7 +18,7 @@ from worker.pipeline import (
     all_of,
     each,
     observe,
-    publish,
+    publish_all,
     take_in,
 )
 from worker.telemetry import log
@@ -28,7 +28,7 @@ Wake = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """heartbeat_seconds: between renewals. limit_seconds: for one batch. batch_size: rows of a vision batch."""
+    """heartbeat_seconds: between renewals. limit_seconds: for one batch. batch_size: rows leased together."""
 
     heartbeat_seconds: float
     limit_seconds: float
@@ -52,9 +52,11 @@ def run_vision(tools: VisionTools, pace: Pace, wake: Wake) -> int:
 
 
 def run_publish(tools: PublishTools, pace: Pace, wake: Wake) -> int:
-    """Publish one photo; returns how many rows were leased (0 or 1)."""
-    rows = tools.ledger.lease(JobState.OBSERVED, 1)
-    _run(rows, tools.ledger, pace, lambda row: each(row, tools.ledger, partial(publish, row, tools)))
+    """Publish one batch; returns how many rows were leased."""
+    rows = tools.ledger.lease(JobState.OBSERVED, pace.batch_size)
+    if rows:
+        with heartbeat(tools.ledger, [row.lease for row in rows], pace.heartbeat_seconds, pace.limit_seconds):
+            publish_all(rows, tools)
     return _go_on(rows, wake, "publish", "deliver")
 
 

@@ -37,7 +37,7 @@ def _process_image(self: Any, *args: Any, **kwargs: Any) -> None:
 _STEPS: dict[str, Callable[[], object]] = {
     "intake": lambda: run_intake(wiring.intake_tools(), wiring.pace(), wiring.wakeups().wake),
     "vision": lambda: run_vision(wiring.vision_tools(), wiring.vision_pace(), wiring.wakeups().wake),
-    "publish": lambda: run_publish(wiring.publish_tools(), wiring.pace(), wiring.wakeups().wake),
+    "publish": lambda: run_publish(wiring.publish_tools(), wiring.publish_pace(), wiring.wakeups().wake),
     "deliver": lambda: run_deliver(wiring.deliver_tools(), wiring.wakeups().wake),
     "sweep": lambda: wiring.sweeper().sweep(),
 }

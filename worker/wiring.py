@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 from celery import Celery
 from pydantic import SecretStr
 
-from domain.errors import CheckpointRefused
+from domain.errors import CheckpointRefused, InputRejected, SettingsRefused
 from domain.observations import Plan, TextReaders
+from domain.opinions import Spending
 from domain.taxonomy import Taxonomy
 from worker.acceptance import AcceptTools
 from worker.app import make_app
@@ -24,6 +25,9 @@ from worker.intake.decode import decode_photo
 from worker.intake.fetch import Fetcher
 from worker.intake.limits import DecodeLimits
 from worker.net.client import GuardedHttp
+from worker.opinion.asking import Bounds, Opinions, Prices
+from worker.opinion.endpoint import ChatEndpoint
+from worker.opinion.prompt import Wording
 from worker.pipeline import IntakeTools, PublishTools, VisionTools
 from worker.policy.engine import PolicyEngine
 from worker.policy.live import LivePolicies
@@ -34,6 +38,7 @@ from worker.settings import (
     DeliverySettings,
     IntakeSettings,
     LedgerSettings,
+    OpinionSettings,
     PolicySettings,
     ServerSettings,
     VisionSettings,
@@ -52,6 +57,7 @@ from worker.storage.earlier import SqlEarlierPhotos
 from worker.storage.ledger import LedgerLimits, SqlLedger
 from worker.storage.match_rates import MatchRates
 from worker.storage.observation_cache import NoObservationCache, SqlObservationCache
+from worker.storage.opinions import SqlOpinions
 from worker.storage.policies import SqlPolicies
 from worker.storage.reads import Reads
 from worker.storage.redecisions import SqlRedecisions
@@ -68,6 +74,7 @@ if TYPE_CHECKING:
 
 # Rows that one wake-up of a stage serves; vision's comes from its batch size.
 _BATCH = {"intake": 1, "publish": 1, "deliver": 1}
+_PUBLISHING_SECONDS = 30.0  # of the stage limit, for what publishing does besides waiting for second opinions
 
 
 class SystemClock:
@@ -211,7 +218,56 @@ def recall() -> Recall:
 
 @cache
 def publish_tools() -> PublishTools:
-    return PublishTools(ledger=ledger(), artifacts=artifacts(), judge=live_policies(), clock=SystemClock())
+    return PublishTools(
+        ledger=ledger(), artifacts=artifacts(), judge=live_policies(), clock=SystemClock(), advice=second_opinions()
+    )
+
+
+@cache
+def second_opinions() -> Opinions | None:
+    """Who is asked before people; None unless an address is set. Asks nobody. Raises SettingsRefused."""
+    chosen = OpinionSettings()
+    if chosen.second_opinion_url is None:
+        return None
+    endpoint = _endpoint(chosen)
+    if chosen.second_opinion_photo_seconds >= ledger_settings().stage_limit_seconds - _PUBLISHING_SECONDS:
+        raise SettingsRefused(
+            "SHELFGUARD_SECOND_OPINION_PHOTO_SECONDS",
+            "a publish worker would be ended while it waits",
+            f"Set it to {_PUBLISHING_SECONDS:g} seconds less than SHELFGUARD_STAGE_LIMIT_SECONDS, or less.",
+        )
+    daily = Spending(
+        chosen.second_opinion_daily_calls,
+        int(chosen.second_opinion_daily_cost * 1_000_000),
+        int(chosen.second_opinion_daily_seconds * 1_000),
+    )
+    return Opinions(
+        SqlOpinions(database()),
+        endpoint,
+        Bounds(chosen.second_opinion_timeout_seconds, chosen.second_opinion_photo_seconds, daily),
+        Prices(chosen.second_opinion_price_in, chosen.second_opinion_price_out, chosen.second_opinion_reserve_in),
+    )
+
+
+def _endpoint(chosen: OpinionSettings) -> ChatEndpoint:
+    name, url = "SHELFGUARD_SECOND_OPINION_URL", chosen.second_opinion_url or ""
+    if not chosen.second_opinion_model:
+        remedy = "Set it to a vision model's name at that address."
+        raise SettingsRefused("SHELFGUARD_SECOND_OPINION_MODEL", f"it is not set, and {name} is", remedy)
+    http = GuardedHttp(
+        allow_private=chosen.second_opinion_allow_private, timeout_s=chosen.second_opinion_timeout_seconds
+    )
+    own = "For a server of your own set SHELFGUARD_SECOND_OPINION_ALLOW_PRIVATE=true."
+    try:
+        target = http.check(url)
+    except InputRejected as why:
+        raise SettingsRefused(name, why.message, own) from why
+    if target.scheme != "https" and not chosen.second_opinion_allow_private:
+        raise SettingsRefused(name, "key and photos would travel unencrypted", f"Use https. {own}")
+    wording = Wording(
+        chosen.second_opinion_model, chosen.second_opinion_answer_format, chosen.second_opinion_answer_length
+    )
+    return ChatEndpoint(http, url, wording, _plain(chosen.second_opinion_api_key))
 
 
 @cache
@@ -331,6 +387,13 @@ def vision_pace() -> Pace:
     return Pace(chosen.heartbeat_seconds, chosen.stage_limit_seconds, VisionSettings().batch_size)
 
 
+def publish_pace() -> Pace:
+    """One photo at a time, unless photos wait for answers from elsewhere: then several wait together."""
+    chosen = ledger_settings()
+    together = OpinionSettings().second_opinion_concurrency if OpinionSettings().second_opinion_url else 1
+    return Pace(chosen.heartbeat_seconds, chosen.stage_limit_seconds, together)
+
+
 @cache
 def sweeping() -> Sweeping:
     return Sweeping(database(), ledger_settings().death_cap)
@@ -368,6 +431,7 @@ _CACHED = [
     banks,
     recall,
     publish_tools,
+    second_opinions,
     policies,
     redecisions,
     alarms,

@@ -54,6 +54,11 @@ def run_checks() -> list[Check]:
             _published,
             "Publish a corrected policy, or go back: `shelfguard policy rollback` (see `policy list --versions`).",
         ),
+        _check(
+            "second opinions",
+            _second_opinions,
+            "Correct SHELFGUARD_SECOND_OPINION_*, or unset SHELFGUARD_SECOND_OPINION_URL to ask nobody.",
+        ),
         _check("sandbox", _sandbox, "The decode sandbox needs fork and setrlimit (Linux or macOS)."),
     ]
 
@@ -160,6 +165,19 @@ def _published() -> str:
     for one in live:
         PolicyEngine.of_bundle(wiring.policies().bundle(str(one.version)), wiring.taxonomy()).rehearsed()
     return f"{len(live)} published, each loads and passes its tests" if live else "none; what is shipped judges"
+
+
+def _second_opinions() -> str:
+    from worker import wiring
+
+    advice = wiring.second_opinions()
+    if advice is None:
+        return "off"
+    daily = advice.bounds.daily
+    return (
+        f"{advice.endpoint.wording.model}, at most {daily.calls} calls, {daily.micros / 1e6:g} of cost and "
+        f"{daily.milliseconds / 1e3:g} seconds a tenant and day (nobody was asked just now)"
+    )
 
 
 def _sandbox() -> str:

@@ -37,6 +37,19 @@ class Fetched:
     final_url: str
 
 
+@dataclass(frozen=True, slots=True)
+class Received:
+    """An answer to a POST. cut_off: there was more than was read, or it came compressed although asked not to."""
+
+    status: int
+    body: bytes
+    cut_off: bool
+
+
+class TimedOut(Unavailable):
+    """No complete answer in time; whether the server did what it was asked is not known."""
+
+
 class GuardedHttp:
     """Outbound HTTP for untrusted addresses. Safe to share between threads and to use after a fork."""
 
@@ -92,6 +105,23 @@ class GuardedHttp:
             _skim(answer)
             return answer.status, {name.decode("latin-1").lower(): _text(value) for name, value in answer.headers}
 
+    def post_for(
+        self, url: str, content: bytes, headers: Mapping[str, str], *, timeout_s: float, max_bytes: int
+    ) -> Received:
+        """Send bytes and read the answer, `max_bytes` at most. Redirects are not followed.
+
+        Raises InputRejected (url_invalid, url_blocked), TimedOut or Unavailable (no answer).
+        """
+        with self._answer("POST", self.check(url), Deadline(timeout_s), headers, content) as answer:
+            if _header(answer, b"content-encoding").lower() not in ("", "identity"):
+                return Received(answer.status, b"", cut_off=True)
+            body = bytearray()
+            for piece in answer.iter_stream():
+                body += piece
+                if len(body) > max_bytes:
+                    return Received(answer.status, b"", cut_off=True)
+            return Received(answer.status, bytes(body), cut_off=False)
+
     @contextmanager
     def _answer(
         self, method: str, target: Target, deadline: Deadline, headers: Mapping[str, str], content: bytes | None
@@ -109,7 +139,7 @@ class GuardedHttp:
         except InputRejected:
             raise
         except (httpcore.TimeoutException, TimeoutError) as error:
-            raise Unavailable(target.authority, f"no complete answer within {self._timeout_s:g} seconds") from error
+            raise TimedOut(target.authority, f"no complete answer within {deadline.seconds:g} seconds") from error
         except (httpcore.NetworkError, httpcore.ProtocolError, OSError) as error:
             raise Unavailable(target.authority, str(error) or type(error).__name__) from error
 

@@ -30,6 +30,7 @@ class Deadline:
     """A moment by the monotonic clock."""
 
     def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
         self._at = time.monotonic() + seconds
 
     def left(self, timeout: float | None = None) -> float:

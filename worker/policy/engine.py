@@ -16,10 +16,12 @@ from domain.errors import PolicyInvalid, RuleFailed
 from domain.jobs import ImageJob
 from domain.moderation import Decision, Policy, Verdict, decide
 from domain.observations import Observation
+from domain.opinions import Opinion, opinions_in
 from domain.photos import StoredPhoto
 from domain.policies import Bundle, CapState
 from domain.ports import Memory
 from domain.taxonomy import Taxonomy
+from domain.weighing import weigh
 from worker.policy.envelope import InlineTest
 from worker.policy.loading import LoadedPolicy, LoadedRule, load_bundle, load_policy, scene_signals
 from worker.policy.signals import Subject, compute, registered
@@ -137,8 +139,12 @@ class PolicyEngine:
         at: datetime,
         locale: str | None = None,
         caps: Mapping[str, CapState] | None = None,
+        opinions: Mapping[str, Opinion] | None = None,
     ) -> Decision:
-        """Judge signals that were computed before: backtests, re-decisions, receipts."""
+        """Judge signals that were computed before: backtests, re-decisions, receipts.
+
+        `opinions`: second opinions that were heard before, by question; nobody is asked here.
+        """
         states = caps or {}
         spent = {rule for rule, state in states.items() if state.spent}
         decision = decide(self.policy, self._loaded.conditions.bind(signals), tenant, channels, at, locale, spent)
@@ -151,7 +157,7 @@ class PolicyEngine:
             "signals": dict(signals),
             "caps": {rule: state.as_json() for rule, state in sorted(states.items())},
         }
-        return dataclasses.replace(decision, receipt=_sorted(receipt))
+        return weigh(dataclasses.replace(decision, receipt=_sorted(receipt)), opinions or {})
 
     def again(self, receipt: Mapping[str, Any]) -> Decision:
         """The decision a receipt belongs to, computed anew from its signals.
@@ -169,7 +175,7 @@ class PolicyEngine:
         signals = {name: one.empty() for name, one in registered().items()} | dict(receipt["signals"])
         # Receipts from before there were translations name no locale; their messages are English.
         locale = receipt.get("locale")
-        decision = self.judge(signals, receipt["tenant"], receipt["channels"], at, locale, caps)
+        decision = self.judge(signals, receipt["tenant"], receipt["channels"], at, locale, caps, opinions_in(receipt))
         # Signals, and the taxonomy that they were computed with, are what was recorded.
         made = {**decision.receipt, "signals": receipt["signals"], "taxonomy": receipt.get("taxonomy")}
         return dataclasses.replace(

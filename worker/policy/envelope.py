@@ -119,6 +119,19 @@ class Scope(_Strict):
         return _known_channels(channels)
 
 
+def _yes_or_no(value: object) -> object:
+    """YAML reads a bare yes or no as a truth value."""
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else value
+
+
+class SecondOpinionEnvelope(_Strict):
+    """A question that another model is asked before people see the photo. off unless the site names an endpoint."""
+
+    question: Annotated[str, Field(min_length=10, max_length=300, pattern=r"^[^\n\r]*\?$")]
+    approve_when: Annotated[Literal["yes", "no"], BeforeValidator(_yes_or_no)]  # its opposite sends to review
+    at_least: Annotated[float, Field(ge=0.5, le=1)] = 0.8  # confidence
+
+
 class InlineTest(_Strict):
     """A scene and whether the rule must match it."""
 
@@ -145,6 +158,7 @@ class RuleEnvelope(_Strict):
     message: Annotated[dict[Language, Sentence], BeforeValidator(_in_english)]  # in English, or by language
     # Of one tenant's photos in a day (UTC); what the rule would reject beyond that goes to review, with an alarm.
     max_daily_rejections: Annotated[int, Field(ge=1)] | None = None
+    second_opinion: SecondOpinionEnvelope | None = None
     # What the decision is reported as to the EU's transparency database.
     statement_category: StatementCategory | None = None
     statement_keywords: Annotated[list[StatementKeyword], Field(max_length=5)] = []
@@ -167,6 +181,8 @@ class RuleEnvelope(_Strict):
             raise ValueError("effective_to is not after effective_from, so it would never apply; correct the dates")
         if self.max_daily_rejections is not None and self.action != "reject":
             raise ValueError("max_daily_rejections is for rules that reject; remove it, or set action: reject")
+        if self.second_opinion is not None and self.action == "reject":
+            raise ValueError("second_opinion is for rules that approve or review; remove it, or change the action")
         if (self.action == "approve") != (self.severity == 0):
             raise ValueError(
                 "action and severity contradict each other; approve has severity 0, review and reject have 2, 4 or 6"

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ValidationError
 
 from domain.errors import PolicyInvalid, RuleFailed
 from domain.moderation import Mode, Policy, Rule, Verdict
+from domain.opinions import Answer, SecondOpinion
 from domain.policies import Bundle
 from domain.taxonomy import Taxonomy
 from worker.policy.conditions import ConditionRefused, Conditions
@@ -350,6 +351,7 @@ class _Reader:
             effective_from=envelope.effective_from,
             effective_to=envelope.effective_to,
             max_daily_rejections=envelope.max_daily_rejections,
+            second_opinion=_second_opinion(envelope),
         )
 
     def _versions(self) -> dict[str, str]:
@@ -375,6 +377,11 @@ class _Reader:
             brands=tuple(self.brands),
             subtrees=_tuples(self.subtrees),
         )
+
+
+def _second_opinion(envelope: RuleEnvelope) -> SecondOpinion | None:
+    asked = envelope.second_opinion
+    return None if asked is None else SecondOpinion(asked.question, Answer(asked.approve_when), asked.at_least)
 
 
 def _tuples(lists: Mapping[str, list[str]]) -> dict[str, tuple[str, ...]]:

@@ -456,3 +456,25 @@ match_hours = Table(
     Column("rule_version", Integer, primary_key=True, autoincrement=False),
     Column("photos", BigInteger, nullable=False),
 )
+
+# What another model said about a photo, by tenant and whole request. No foreign keys, as with observation_cache.
+opinion_cache = Table(
+    "opinion_cache",
+    metadata,
+    Column("tenant", Text, primary_key=True),
+    Column("sha256", Text, primary_key=True),
+    Column("digest", Text, primary_key=True),
+    Column("data", JSONB, nullable=False),
+    _created(),
+)
+
+# What a tenant spent on second opinions in a day (UTC), with what is reserved for calls under way.
+opinion_spending = Table(
+    "opinion_spending",
+    metadata,
+    Column("tenant", Text, primary_key=True),
+    Column("day", Date, primary_key=True),
+    Column("calls", BigInteger, nullable=False),
+    Column("micros", BigInteger, nullable=False),
+    Column("milliseconds", BigInteger, nullable=False),
+)
