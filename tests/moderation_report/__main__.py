@@ -13,8 +13,7 @@ from pathlib import Path
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from tests.moderation_report import gallery, writing
-from tests.moderation_report.looking import Eyes
-from tests.moderation_report.measuring import cases, measure, policy
+from tests.moderation_report.measuring import cases, measure
 from tests.overlays import subjects
 
 STATE = Path(__file__).parents[2] / ".shelfguard" / "moderation_report"
@@ -31,20 +30,12 @@ def main() -> None:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns) as progress:
         task = progress.add_task("judging pictures", total=len(wanted))
-        rows = measure(wanted, options.cache, options.processes, lambda: progress.advance(task))
-    made = made_with(Eyes(policy(), None), rows, small)
-    options.out.write_text(writing.report(rows, writing.small_of(rows, small), made), "utf-8")
+        rows, who = measure(wanted, options.cache, options.processes, lambda: progress.advance(task))
+    first = writing.small_of(rows, small)
+    made = writing.Made(*who, pictures=writing.pictures_of(first))
+    options.out.write_text(writing.report(rows, first, made), "utf-8")
     gallery.write(rows, STATE / "gallery.html")
     print(f"{options.out}; pictures judged wrongly: {STATE / 'gallery.html'}; {time.monotonic() - began:.0f} s")
-
-
-def made_with(eyes: Eyes, rows: list[writing.Row], small: list[writing.Case]) -> writing.Made:
-    return writing.Made(
-        model=f"{eyes.identity} {eyes.engine_revision}",
-        reader=eyes.reader_identity,
-        policy=eyes.policy.policy.version,
-        pictures=writing.pictures_of(writing.small_of(rows, small)),
-    )
 
 
 def _options() -> argparse.Namespace:

@@ -76,27 +76,28 @@ def _whose(family: Family, reader: str) -> str:
     return reader if how.reads else "florence" if how.model else PIXELS
 
 
-def recall_by_detail(rows: Iterable[Row]) -> dict[tuple[str, str, str, str], tuple[int, int]]:
-    """(kind, detail, source, reader) -> found and all, for kinds that have a family of their own."""
-    found: dict[tuple[str, str, str, str], list[int]] = defaultdict(lambda: [0, 0])
+def recall_by_detail(rows: Iterable[Row]) -> dict[tuple[str, str, str], dict[str, tuple[int, int]]]:
+    """(kind, detail, source) -> by reader, found and all; of kinds that have a family of their own."""
+    found: dict[tuple[str, str, str], dict[str, tuple[int, int]]] = defaultdict(dict)
     for row in rows:
         family = own_family(row)
         if family is None:
             continue
+        cells = found[row.case.kind, row.detail, row.case.source]
         for reader, outcome in row.outcomes.items():
-            if _whose(family, reader) == reader or reader == next(iter(row.outcomes)):
-                cell = found[(row.case.kind, row.detail, row.case.source, _whose(family, reader))]
-                cell[0] += family in outcome.alarms
-                cell[1] += 1
-    return {key: (hits, of) for key, (hits, of) in found.items()}
+            whose = _whose(family, reader)
+            if whose == reader or reader == next(iter(row.outcomes)):
+                hits, of = cells.get(whose, (0, 0))
+                cells[whose] = (hits + (family in outcome.alarms), of + 1)
+    return dict(found)
 
 
 def own_family(row: Row) -> Family | None:
-    """What a kind is drawn for: of its families the most telling one."""
-    telling = [family for family in Family if family in row.has]
-    if Family.WATERMARK in telling:
+    """What a kind is drawn for: of its families the most telling one. A ground is told of kinds that change it."""
+    if Family.WATERMARK in row.has:
         return Family.WATERMARK
-    return next((family for family in telling if family is not Family.NOT_WHITE), telling[0] if telling else None)
+    told = row.has if row.case.kind.endswith("ground") else row.has - {Family.NOT_WHITE}
+    return next((family for family in Family if family in told), None)
 
 
 @dataclass(frozen=True)

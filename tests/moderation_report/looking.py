@@ -111,19 +111,24 @@ def _pixels(image: Image.Image) -> str:
 
 
 class Eyes:
-    """Everything that looks, loaded once. `readers`: who can be asked; without the extra only the model."""
+    """Everything that looks, loaded once.
+
+    readers: who can be asked; without the extra only the model. identity: of the model, the second reader, the policy.
+    """
 
     def __init__(self, policy: PolicyEngine, cache: Path | None) -> None:
         kept = Kept(cache)
         model = KeptModel(FlorenceEngine.load(WEIGHTS, threads=1, dtype="float32", device="cpu"), kept)
+        eyes = model.engine
+        reader = second_reader()
         self.policy = policy
-        self.identity = model.engine.model
-        self.engine_revision = f"r{model.engine.revision} {model.engine.dtype}"
-        self.reader_identity, self.readers = "", (TextReaders.FLORENCE,)
-        self._observer = Observer(model)
-        if reader := second_reader():
-            self._observer = Observer(TwoReaders(model, KeptReader(reader, kept)))
-            self.reader_identity, self.readers = reader.identity, tuple(TextReaders)
+        self.readers = tuple(TextReaders) if reader else (TextReaders.FLORENCE,)
+        self.identity = (
+            f"{eyes.model} r{eyes.revision} {eyes.dtype}",
+            reader.identity if reader else "",
+            policy.policy.version,
+        )
+        self._observer = Observer(TwoReaders(model, KeptReader(reader, kept)) if reader else model)
 
     def look(self, photo: DecodedPhoto, *, read: bool) -> Observation:
         """By the model, and by the second reader where the text matters; scores calibrated, as `publish` has them."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import multiprocessing
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cache
@@ -79,27 +79,23 @@ def cases(*, small: bool) -> list[Case]:
 
 
 def measure(
-    wanted: Sequence[Case], cache_folder: Path | None, processes: int, progress: Callable[[], None] = lambda: None
-) -> list[Row]:
-    """One row for each case, in order."""
-    found = []
-    for row in _rows(wanted, cache_folder, processes):
-        progress()
-        found.append(row)
-    return found
-
-
-def _rows(wanted: Sequence[Case], cache_folder: Path | None, processes: int) -> Iterator[Row]:
-    if processes == 1:
-        eyes = Eyes(policy(), cache_folder)
-        yield from (row_of(case, eyes) for case in wanted)
-        return
+    wanted: Sequence[Case], cache_folder: Path | None, processes: int, progress: Callable[[], None]
+) -> tuple[list[Row], tuple[str, str, str]]:
+    """One row for each case, in order; and who looked (see Eyes.identity)."""
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, mp_context=spawn, initializer=_start, initargs=(cache_folder,)) as pool:
-        yield from pool.map(_in_process, wanted, chunksize=1)
+        found = []
+        for row in pool.map(_in_process, wanted, chunksize=1):
+            progress()
+            found.append(row)
+        return found, pool.submit(_who).result()
 
 
 _eyes: list[Eyes] = []
+
+
+def _who() -> tuple[str, str, str]:
+    return _eyes[0].identity
 
 
 def _start(cache_folder: Path | None) -> None:

@@ -90,8 +90,9 @@ def _head(rows: Sequence[Row], made: Made) -> str:
     drawn = ", ".join(f"{count} of {source}" for source, count in sources.items())
     return f"""# What the rules find, and what they find wrongly
 
-Written by `make moderation-report`; do not edit. {len(rows)} pictures ({drawn}): real photographs of the development
-data and rendered scenes that no training met, as they are and with overlays drawn by `tests/overlays` from seed {SEED}.
+Written by `make moderation-report`; do not edit. {len(rows)} pictures ({drawn}):
+real photographs of the development data and rendered scenes that no training met, as they are and with overlays drawn
+by `tests/overlays` from seed {SEED}.
 Every picture goes the way of a shop's photo (sandboxed decoding, inspection, shelf-tiny, RapidOCR, enriching, deciding
 by the shipped policy); only servers are left out. The overlays are legible within the bounds that their modules state.
 
@@ -125,10 +126,11 @@ def _families(counts: dict[Group, Counts]) -> str:
 
 
 def _details(rows: Sequence[Row]) -> str:
-    found = counting.recall_by_detail(rows)
-    lines = ["| kind | how | on | reader | found |", "| --- | --- | --- | --- | --- |"]
-    for (kind, detail, source, reader), (hits, of) in sorted(found.items()):
-        lines.append(f"| {kind} | {detail} | {source} | {reader} | {hits} of {of} |")
+    readers = ("pixels", "florence", "rapidocr", "both")
+    lines = [f"| kind | how | on | {' | '.join(readers)} |", "| --- | --- | --- | --- | --- | --- | --- |"]
+    for (kind, detail, source), cells in sorted(counting.recall_by_detail(rows).items()):
+        found = (f"{cells[reader][0]} of {cells[reader][1]}" if reader in cells else "" for reader in readers)
+        lines.append(f"| {kind} | {detail} | {source} | {' | '.join(found)} |")
     return "\n".join(lines)
 
 
