@@ -1,6 +1,6 @@
 """Measure everything and write REPORT.md and the gallery.
 
-Run as: python -m tests.moderation_report [--processes 2] [--most N] [--cache DIR] [--out FILE]
+Run as: python -m tests.moderation_report [--processes 2] [--most N] [--most-clean N] [--cache DIR] [--out FILE]
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ def main() -> None:
         sys.exit(f"Nothing to measure on: {why}")
     small = cases(small=True)
     chosen = set(small)
-    wanted = [case for case in cases(small=False) if case.place < options.most or case in chosen]
+    bounds = {"clean": options.most_clean}
+    wanted = [case for case in cases(small=False) if case.place < bounds.get(case.kind, options.most) or case in chosen]
     began = time.monotonic()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns) as progress:
@@ -42,6 +43,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--processes", type=int, default=2, help="one core and about 2 GB each")
     parser.add_argument("--most", type=int, default=10_000, help="pictures of a kind and source, for a quick look")
+    parser.add_argument("--most-clean", type=int, default=10_000, help="photos as they are of each source")
     parser.add_argument("--cache", type=Path, default=STATE / "answers", help="what models answered before")
     parser.add_argument("--out", type=Path, default=writing.REPORT)
     return parser.parse_args()
