@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-REVISION = 1  # of the measurements; another way of measuring gets another number
+REVISION = 2  # of the measurements; another way of measuring gets another number
 MOST_BARCODES = 8
 MOST_BARCODE_CHARACTERS = 500  # of one payload; a telephone number or an address is far shorter
 PDQ_BITS = 256
@@ -26,6 +26,7 @@ class Background:
     """What a flood from the picture's edge reaches over the edge's main colours.
 
     share: of the picture. plain: share of the edge strip (2 pixels at 256) in those colours; a busy scene has little.
+    The rest leaves out what lies right beside the product, where outlines blend (4 pixels at 256).
     whiteness: share, of background and edge strip together, whose channels are all within 5 levels of pure white; edge
     that is not background counts as not white, so that a busy scene with one white corner is not called white.
     off_white: the 95th percentile of the background's distance from white in levels (255 - smallest channel), for rules

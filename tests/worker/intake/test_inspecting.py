@@ -56,6 +56,23 @@ def test_white_is_within_five_levels(level: int, whiteness: float) -> None:
     assert found.off_white == 255 - level
 
 
+@pytest.mark.parametrize("side", [200, 400, 1500])
+def test_a_compressed_outline_on_pure_white_does_not_make_the_ground_less_white(side: int) -> None:
+    resized = product_on((255, 255, 255)).resize((side, side), Image.Resampling.LANCZOS)
+    found = develop(encode(resized, "JPEG", quality=75), DecodeLimits()).inspection.background
+    assert found.whiteness > 0.98
+    assert found.off_white <= 5
+
+
+def test_a_shadow_that_reaches_far_makes_the_ground_less_white() -> None:
+    picture = Image.new("RGB", (600, 600), (255, 255, 255))
+    ImageDraw.Draw(picture).ellipse((100, 330, 500, 470), fill=(238, 238, 238))
+    picture.paste(product_on((255, 255, 255)).crop((90, 190, 510, 350)), (90, 190))
+    found = inspect(picture).background
+    assert found.whiteness < 0.95
+    assert found.off_white >= 15
+
+
 def test_half_white_half_grey_ground_is_half_white() -> None:
     picture = product_on((255, 255, 255))
     picture.paste((128, 128, 128), (0, 0, 600, 200))

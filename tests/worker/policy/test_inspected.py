@@ -20,6 +20,7 @@ from domain.observations import (
     Observation,
     Quad,
     Question,
+    Reading,
     Task,
     TextLine,
 )
@@ -234,6 +235,29 @@ def turned(degrees: float, length: float, height: float = 60) -> Quad:
 )
 def test_marks_like_a_watermark(lines: tuple[tuple[str, Quad], ...], signs: list[str]) -> None:
     assert [mark["sign"] for mark in signals(look(*lines))["watermarks"]] == signs
+
+
+def second(*lines: tuple[str, Quad]) -> Observation:
+    """Read by a second reader alone of two: the model read nothing."""
+    reading = Reading("rapidocr", tuple(TextLine(text, quad, 0.9) for text, quad in lines))
+    return dataclasses.replace(look(), second_reading=reading)
+
+
+def test_a_mark_that_only_the_second_reader_read_is_a_mark_and_says_so() -> None:
+    (mark,) = signals(second(("© Jane Doe 2024", strip(100))))["watermarks"]
+    assert (mark["sign"], mark["reader"]) == ("words", "rapidocr")
+    assert signals(second(("NO IMAGE AVAILABLE", strip(100))))["placeholder"]
+
+
+def test_one_line_read_twice_and_written_twice_is_no_repetition() -> None:
+    lines = (("Acme", strip(100)), ("Acme", strip(300)))
+    both = dataclasses.replace(look(*lines), second_reading=second(*lines).second_reading)
+    assert signals(both)["watermarks"] == []
+
+
+def test_text_beside_the_product_counts_whichever_reader_read_it() -> None:
+    found = signals(second(("SALE", strip(300))), background=dataclasses.replace(INSPECTION.background, plain=0.2))
+    assert found["text_share"] == found["text_share_outside"] == pytest.approx(0.02)
 
 
 @pytest.mark.parametrize(

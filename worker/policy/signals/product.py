@@ -6,10 +6,11 @@ Where the product is comes from the best that there is, and each says which: "ma
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from domain.inspection import Inspection
-from domain.observations import MasksAnswer
+from domain.observations import MasksAnswer, TextLine
 from worker.policy.geometry import box_region, polygon_region, share_inside, union_share
 from worker.policy.signals.registry import SHARE, Field, Item, Kind, signal
 from worker.policy.signals.subject import MOST_ITEMS, Subject
@@ -71,6 +72,25 @@ def product(subject: Subject) -> dict[str, Any] | None:
 @signal(PLACED, many=True, cost=350)
 def placed_text(subject: Subject) -> list[dict[str, Any]]:
     """Lines of text with how much of each lies on the product: a label does, an added banner does not."""
+    return _placed(subject.seen.lines, subject)
+
+
+@signal(Kind.NUMBER, unit=SHARE, cost=5)
+def text_share_outside(subject: Subject) -> float:
+    """Share of the picture under text that is not on the product; where nothing says where that is, under all text.
+
+    Of two readers, what the one says that saw more.
+    """
+    return max(_outside(subject.once(placed_text)), _outside(_placed(subject.seen.second_lines, subject)))
+
+
+def _outside(placed: list[dict[str, Any]]) -> float:
+    return round(min(1.0, sum((line["share"] * (1 - line["inside"]) for line in placed), 0.0)), 6)
+
+
+def _placed(lines: Sequence[TextLine], subject: Subject) -> list[dict[str, Any]]:
+    if not lines:
+        return []
     source, regions = _where(subject)
     return [
         {
@@ -80,14 +100,8 @@ def placed_text(subject: Subject) -> list[dict[str, Any]]:
             "inside": round(share_inside(line.quad, regions), 4) if regions else 0.0,
             "source": source,
         }
-        for line in subject.seen.lines[:MOST_ITEMS]
+        for line in lines[:MOST_ITEMS]
     ]
-
-
-@signal(Kind.NUMBER, unit=SHARE, cost=5)
-def text_share_outside(subject: Subject) -> float:
-    """Share of the picture under text that is not on the product; where nothing says where that is, under all text."""
-    return round(min(1.0, sum((line["share"] * (1 - line["inside"]) for line in subject.once(placed_text)), 0.0)), 6)
 
 
 def _where(subject: Subject) -> tuple[str, list[Any]]:

@@ -15,7 +15,7 @@ from worker.policy.words.normalise import squeeze
 Place = tuple[str, list[float]]  # a text and its corners; none where they are unknown
 
 _QUAD = Field("quad", Kind.NUMBERS, "px", "corners x, y clockwise from the text's top left; empty where unknown")
-_READER = Field("reader", Kind.TEXT, "", "who read it: florence, rapidocr, both joined by +, or barcode")
+READER = Field("reader", Kind.TEXT, "", "who read it: florence, rapidocr, both joined by +, or barcode")
 _FIELD = Field("field", Kind.TEXT, "", "the seller's field: title, description, category, condition, attributes.<name>")
 _TERM = (
     Field("term", Kind.TEXT, "", "the listed term"),
@@ -38,11 +38,11 @@ LINE = Item(
         _QUAD,
         Field("score", Kind.NUMBER, SHARE, "probability; 1.0 where the task gives none"),
         Field("share", Kind.NUMBER, SHARE, "of the picture's area"),
-        _READER,
+        READER,
     ),
 )
-TERM = Item("term", (*_TERM, _QUAD, _READER))
-CONTACT = Item("contact", (*_CONTACT, _QUAD, _READER))
+TERM = Item("term", (*_TERM, _QUAD, READER))
+CONTACT = Item("contact", (*_CONTACT, _QUAD, READER))
 SELLER = Item(
     "seller",
     tuple(
@@ -62,8 +62,15 @@ def text(subject: Subject) -> list[dict[str, Any]]:
 
 @signal(Kind.NUMBER, unit=SHARE, cost=4)
 def text_share(subject: Subject) -> float:
-    """Share of the picture's area under all lines of text (overlaps counted twice, at most 1)."""
-    return round(min(1.0, sum((_share(line, subject) for line in subject.seen.lines), 0.0)), 6)
+    """Share of the picture's area under all lines of text (overlaps counted twice, at most 1).
+
+    Of two readers, what the one says that saw more.
+    """
+    return max(_share_of(lines, subject) for lines in (subject.seen.lines, subject.seen.second_lines))
+
+
+def _share_of(lines: Sequence[TextLine], subject: Subject) -> float:
+    return round(min(1.0, sum((_share(line, subject) for line in lines), 0.0)), 6)
 
 
 @signal(TERM, many=True, cost=60)
