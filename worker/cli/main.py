@@ -10,7 +10,21 @@ import sys
 import typer
 
 from domain.errors import ShelfguardError
-from worker.cli import accounts, analyze, bank, bench, explain, jobs, model, operate, policy, system, taxonomy
+from worker.cli import (
+    accounts,
+    analyze,
+    audit,
+    bank,
+    bench,
+    explain,
+    jobs,
+    model,
+    operate,
+    people,
+    policy,
+    system,
+    taxonomy,
+)
 from worker.telemetry import configure_logging
 
 app = typer.Typer(
@@ -35,6 +49,8 @@ app.add_typer(operate.worker_app, name="worker")
 app.add_typer(accounts.tenant_app, name="tenant")
 app.add_typer(accounts.token_app, name="token")
 app.add_typer(accounts.webhook_app, name="webhook")
+app.add_typer(people.person_app, name="person")
+app.add_typer(audit.audit_app, name="audit")
 app.add_typer(policy.policy_app, name="policy")
 app.add_typer(bank.bank_app, name="bank")
 app.add_typer(taxonomy.taxonomy_app, name="taxonomy")

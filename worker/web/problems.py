@@ -11,7 +11,16 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from domain.errors import Conflict, Forbidden, InputRejected, NotFound, PolicyInvalid, ShelfguardError, Unavailable
+from domain.errors import (
+    Conflict,
+    Forbidden,
+    InputRejected,
+    NotFound,
+    PolicyInvalid,
+    ShelfguardError,
+    TooManyTries,
+    Unavailable,
+)
 from worker.telemetry import log
 
 MEDIA_TYPE = "application/problem+json"
@@ -75,6 +84,8 @@ def of_error(error: ShelfguardError) -> JSONResponse:
             return problem(422, "policy_invalid", str(error), problems=list(error.problems))
         case Forbidden():
             return problem(403, "forbidden", str(error))
+        case TooManyTries():
+            return problem(429, "too_many_tries", str(error), headers={"retry-after": str(error.seconds)})
         case Unavailable():
             log.warning("request_put_off", what=error.what, why=error.why)
             return problem(
