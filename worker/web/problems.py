@@ -8,7 +8,7 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 from domain.errors import (
@@ -22,6 +22,7 @@ from domain.errors import (
     Unavailable,
 )
 from worker.telemetry import log
+from worker.web.pages.install import error_page
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = 5  # until a caller should ask again after 503
@@ -106,8 +107,8 @@ def install(app: FastAPI) -> None:
     """Every error of `app` becomes a problem, the framework's own included."""
 
     @app.exception_handler(ShelfguardError)
-    async def ours(request: Request, error: ShelfguardError) -> JSONResponse:
-        return of_error(error)
+    async def ours(request: Request, error: ShelfguardError) -> Response:
+        return error_page(request, error) or of_error(error)
 
     @app.exception_handler(RequestValidationError)
     async def parameters(request: Request, error: RequestValidationError) -> JSONResponse:
