@@ -143,6 +143,34 @@ class TestGettingIn:
         assert log_in(client).status_code == 303
 
 
+class TestApi:
+    def test_an_admin_adds_changes_and_disables(self, browser: Callable[[], TestClient]) -> None:
+        client = browser()
+        client.headers["Authorization"] = "Bearer sg_acme_admin"
+        wanted = {"login": "bea@x.example", "name": "Bea", "role": "reviewer", "tenants": ["acme"]}
+        made = client.post("/v1/persons", json=wanted)
+        assert made.status_code == 201
+        assert client.get(made.json()["invitation"]).status_code == 200
+        path = f"/v1/persons/{made.json()['id']}"
+        assert client.put(f"{path}/role", json={"role": "lead"}).json()["role"] == "lead"
+        assert client.delete(path).json()["disabled_at"]
+        assert [one["login"] for one in client.get("/v1/persons").json()["items"]] == ["bea@x.example"]
+        acts = [entry["act"] for entry in client.get("/v1/audit").json()["items"]]
+        assert acts == ["person.disable", "person.role", "person.invite", "person.add"]
+
+    def test_only_admins_and_within_their_tenant(self, database: Database, browser: Callable[[], TestClient]) -> None:
+        hidden = a_person(database, "hidden@other.example", "reviewer", ("other",))
+        client = browser()
+        client.headers["Authorization"] = "Bearer sg_acme_admin"
+        assert client.delete(f"/v1/persons/{hidden.id}").status_code == 404
+        assert client.get("/v1/persons").json()["items"] == client.get("/v1/audit").json()["items"] == []
+        wanted = {"login": "a@x.example", "name": "A", "role": "admin"}
+        assert client.post("/v1/persons", json=wanted).json()["code"] == "not_yours"
+        client.headers["Authorization"] = "Bearer sg_lead"
+        for path in ("/v1/persons", "/v1/audit"):
+            assert client.get(path).status_code == 403
+
+
 class TestForgery:
     @pytest.mark.parametrize("path", ["/logout", "/account/password", "/people", "/people/x/disable"])
     @pytest.mark.parametrize("sent", [{}, {"csrf": ""}, {"csrf": "0" * 64}, {"csrf": "é"}])

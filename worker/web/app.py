@@ -9,7 +9,7 @@ from functools import partial
 from fastapi import FastAPI
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from worker.web import admin, catalogue, documentation, health, jobs, policies, problems
+from worker.web import admin, catalogue, documentation, health, jobs, persons, policies, problems
 from worker.web.pages.install import install as install_pages
 from worker.web.shell import Shell
 from worker.web.tools import WebTools
@@ -39,6 +39,7 @@ def create_app(tools: WebTools) -> FastAPI:
     for module in (jobs, policies, catalogue, admin, health, documentation):
         app.include_router(module.router)
     if tools.pages is not None:
+        app.include_router(persons.router)
         install_pages(app)
     problems.install(app)
     app.openapi = partial(documentation.describe, app)  # type: ignore[method-assign]
