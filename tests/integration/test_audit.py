@@ -10,11 +10,13 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from domain.audit import Actor
+from domain.policies import Bundle, Draft, Person
 from tests.integration.people_site import MemoryHeads
 from worker.local import Endpoints
 from worker.storage.artifacts import Artifacts, S3Config
 from worker.storage.audit import AuditLog, record
 from worker.storage.database import Database
+from worker.storage.policies import SqlPolicies
 
 pytestmark = pytest.mark.integration
 ADA = Actor("person", "1", "Ada")
@@ -123,6 +125,19 @@ def test_a_tenants_own_entries_only(log: AuditLog, database: Database) -> None:
         record(connection, ADA, "secret")
     assert {entry.act for entry in log.page(("acme",))} == {"test"}
     assert [entry.number for entry in log.page(None, before=4, limit=2)] == [3, 2]
+
+
+def test_a_publication_is_an_entry_of_the_person_who_put_it_live(log: AuditLog, database: Database) -> None:
+    policies, bundle = SqlPolicies(database), Bundle("policy.yaml", {"policy.yaml": "policy: x"})
+    policies.keep(bundle, "x")
+    author, second = Person("token-1", "Ada"), Person("person:2", "Bea", account=True)
+    proposal = policies.propose(Draft(bundle.version, None, author))
+    assert log.page(None)[0].number == 6
+    policies.approve(proposal.id, second)
+    (entry, *_) = log.page(None)
+    assert (entry.act, entry.actor) == ("policy.publish", Actor("person", "2", "Bea"))
+    assert (entry.data["version"], entry.data["author"]) == (bundle.version, "Ada")
+    assert found(log) == []
 
 
 def test_heads_in_a_real_object_store(log: AuditLog, database: Database, endpoints: Endpoints) -> None:
