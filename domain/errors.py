@@ -7,6 +7,7 @@ ShelfguardError
 ├── Conflict           the same idempotency key came with another body
 ├── NotFound           no such job, product, tenant, token or endpoint
 ├── Forbidden          the caller is known but may not do this
+├── TooManyTries       somebody guesses passwords; later again
 ├── CheckpointRefused  weights or adapter files that must not be loaded
 ├── ExtraMissing       a setting asks for a part that is not installed
 ├── SettingsRefused    settings that contradict each other or cannot work
@@ -92,6 +93,14 @@ class Forbidden(ShelfguardError):
         super().__init__(f"Not allowed: {action}. {remedy}")
         self.action = action
         self.remedy = remedy
+
+
+class TooManyTries(ShelfguardError):
+    """Too many tries to log in within a while."""
+
+    def __init__(self, seconds: int) -> None:
+        super().__init__(f"Too many tries to log in. Wait {-(-seconds // 60)} minutes, then try again.")
+        self.seconds = seconds
 
 
 class CheckpointRefused(ShelfguardError):

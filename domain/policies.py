@@ -37,13 +37,16 @@ class Bundle:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Whoever holds a token: its id, and the name it was made with."""
+    """Whoever acts: a person with an account, else whoever holds a token, with the name it was made with."""
 
     id: str
     name: str
+    account: bool = False
 
     def same_as(self, other: Person) -> bool:
-        """A renewed token keeps its holder's name, so equal names are one person too."""
+        """Two accounts are two people. A renewed token keeps its holder's name, so equal names are one person too."""
+        if self.account and other.account:
+            return self.id == other.id
         return self.id == other.id or self.name.strip().casefold() == other.name.strip().casefold()
 
     def as_json(self) -> dict[str, str]:
@@ -177,8 +180,8 @@ def check_approval(proposal: Proposal, person: Person, live: str | None) -> None
     if person.same_as(proposal.draft.author):
         raise Forbidden(
             "approving one's own policy",
-            "A second person approves with a token that bears their own name "
-            "(`shelfguard token add --role admin --name ...`); or publish with --alone and a --reason.",
+            "A second person approves with a token of their own "
+            "(`shelfguard token add --role admin --person ...`); or publish with --alone and a --reason.",
         )
     if live != proposal.base:
         raise InputRejected(

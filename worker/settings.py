@@ -190,6 +190,32 @@ class ApiSettings(BaseSettings):
     max_body_bytes: Count = Field(28_000_000, description="bytes; a 20 MB photo as base64, plus the seller's words")
 
 
+class PeopleSettings(BaseSettings):
+    """People who log in to the pages."""
+
+    model_config = SettingsConfigDict(env_prefix="SHELFGUARD_", extra="ignore")
+
+    argon2_memory_kib: Annotated[int, Field(ge=8192)] = Field(
+        65_536, description="KiB of memory for one hash; RFC 9106's second recommended option"
+    )
+    argon2_passes: Count = Field(3, description="passes over that memory, RFC 9106's; together about 0.1 s")
+    argon2_lanes: Count = Field(4, description="lanes, RFC 9106's")
+    session_idle_minutes: Count = Field(60, description="minutes without a request after which a session ends")
+    session_hours: Count = Field(12, description="hours after which a session ends in any case: a long shift")
+    login_window_minutes: Count = Field(15, description="minutes in which tries to log in are counted")
+    login_account_tries: Count = Field(10, description="tries for one account in that window")
+    login_address_tries: Count = Field(50, description="tries from one address in that window; an office shares one")
+    cookies_over_http: bool = Field(
+        False, description="session cookies over plain http, heeded on loopback only; `make up` turns it on"
+    )
+    trusted_hosts: tuple[str, ...] = Field(
+        (), description="Host headers that are answered, such as shelfguard.example; empty = all"
+    )
+    trusted_proxies: tuple[str, ...] = Field(
+        (), description="addresses of proxies whose X-Forwarded-For and -Proto are believed; empty = none"
+    )
+
+
 class DeliverySettings(BaseSettings):
     """Webhooks."""
 

@@ -69,6 +69,8 @@ class LocalSystem:
             "SHELFGUARD_TENANT_ON_FIRST_USE": "true",
             # The receiver that a developer writes first listens on this machine.
             "SHELFGUARD_WEBHOOK_ALLOW_PRIVATE": "true",
+            # The pages are looked at on this machine, without a certificate.
+            "SHELFGUARD_COOKIES_OVER_HTTP": "true",
             "SHELFGUARD_SECRET_KEY": _secret_key(self.state_dir),
             **os.environ,
             "SHELFGUARD_API_PORT": str(self._port),

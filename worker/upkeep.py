@@ -22,6 +22,7 @@ from worker.storage.redecisions import Redecision, SqlRedecisions
 from worker.telemetry import log
 
 EVERY_SECONDS = 1.0
+SEAL_EVERY = timedelta(minutes=5)  # what is cut off the end of the audit log within this time shows nowhere
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,9 @@ class Upkeep:
     kept_since: Callable[[str], datetime | None]
     rates: MatchRates
     sound: Callable[[Alarm], None]
+    seal: Callable[[], object] = lambda: None  # keeps the audit log's head apart from it
     _noticed: set[str] = field(default_factory=set)
+    _sealed: list[datetime] = field(default_factory=list)
     _counted: list[datetime] = field(default_factory=list)  # the end of the last hour that was counted
 
     def run(self, stop: threading.Event, every: float = EVERY_SECONDS) -> None:
@@ -65,6 +68,7 @@ class Upkeep:
             in_force = self.live.in_force()
             self._notice_dates(in_force, self.tools.clock.now())
             self._watch_rates(in_force, self.tools.clock.now())
+            self._seal_log(self.tools.clock.now())
             if request := self.redecisions.next():
                 self._judge_again(request, max(1, round(self.per_second * seconds)))
             return True
@@ -89,6 +93,11 @@ class Upkeep:
         self._noticed.add(key)
         if asked:
             log.info("rule_date_passed", rule=rule.id, tenant=one.tenant, moment=moment.isoformat())
+
+    def _seal_log(self, now: datetime) -> None:
+        if not self._sealed or now - self._sealed[0] >= SEAL_EVERY:
+            self.seal()
+            self._sealed[:] = [now]
 
     def _watch_rates(self, in_force: list[InForce], now: datetime) -> None:
         """Once an hour has ended: count it, and sound an alarm for rules that match unlike themselves."""

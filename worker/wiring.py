@@ -6,7 +6,7 @@ builds its own connections (`forget()` is called when a pool process starts).
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,6 +39,7 @@ from worker.settings import (
     IntakeSettings,
     LedgerSettings,
     OpinionSettings,
+    PeopleSettings,
     PolicySettings,
     ServerSettings,
     VisionSettings,
@@ -47,6 +48,7 @@ from worker.stages import Pace
 from worker.storage.accounts import Accounts
 from worker.storage.alarms import Alarms
 from worker.storage.artifacts import Artifacts, S3Config
+from worker.storage.audit import AuditLog
 from worker.storage.banks import SqlBanks
 from worker.storage.caps import SqlDailyCaps
 from worker.storage.database import Database
@@ -58,9 +60,12 @@ from worker.storage.ledger import LedgerLimits, SqlLedger
 from worker.storage.match_rates import MatchRates
 from worker.storage.observation_cache import NoObservationCache, SqlObservationCache
 from worker.storage.opinions import SqlOpinions
+from worker.storage.passwords import Passwords
+from worker.storage.people import People
 from worker.storage.policies import SqlPolicies
 from worker.storage.reads import Reads
 from worker.storage.redecisions import SqlRedecisions
+from worker.storage.sessions import SessionLimits, Sessions
 from worker.storage.sweeping import Sweeping
 from worker.storage.vault import Vault
 from worker.sweeper import Sweeper
@@ -151,6 +156,35 @@ def accounts() -> Accounts:
     return Accounts(
         database(), servers().secret_key.get_secret_value(), allow_private=DeliverySettings().webhook_allow_private
     )
+
+
+@cache
+def passwords() -> Passwords:
+    chosen = PeopleSettings()
+    return Passwords(chosen.argon2_memory_kib, chosen.argon2_passes, chosen.argon2_lanes)
+
+
+@cache
+def people() -> People:
+    return People(database(), passwords())
+
+
+@cache
+def sessions() -> Sessions:
+    chosen = PeopleSettings()
+    limits = SessionLimits(
+        idle=timedelta(minutes=chosen.session_idle_minutes),
+        absolute=timedelta(hours=chosen.session_hours),
+        window=timedelta(minutes=chosen.login_window_minutes),
+        account_tries=chosen.login_account_tries,
+        address_tries=chosen.login_address_tries,
+    )
+    return Sessions(database(), passwords(), limits)
+
+
+@cache
+def audit_log() -> AuditLog:
+    return AuditLog(database(), artifacts())
 
 
 @cache
@@ -325,6 +359,7 @@ def upkeep() -> Upkeep:
         kept_since=policies().kept_since,
         rates=MatchRates(database()),
         sound=alarms().sound,
+        seal=audit_log().seal,
     )
 
 
@@ -422,6 +457,10 @@ _CACHED = [
     celery_app,
     wakeups,
     accounts,
+    passwords,
+    people,
+    sessions,
+    audit_log,
     reads,
     dead_letters,
     accept_tools,

@@ -93,6 +93,15 @@ def test_nobody_approves_what_they_wrote(policies: Policies, author: Person) -> 
     assert live(policies) is None
 
 
+def test_two_accounts_are_two_people_whatever_they_are_called(policies: Policies) -> None:
+    author, namesake = (Person(f"person:{number}", "Ada", account=True) for number in (1, 2))
+    proposal = policies.propose(Draft(A.version, None, author))
+    with pytest.raises(Forbidden, match="second person"):
+        policies.approve(proposal.id, Person("person:1", "Ada, renamed", account=True))
+    published = policies.approve(proposal.id, namesake)
+    assert (published.author, published.second) == (author, namesake)
+
+
 def test_a_proposal_is_approved_once(policies: Policies) -> None:
     proposal = policies.propose(Draft(A.version, None, ADA))
     policies.approve(proposal.id, BEA)

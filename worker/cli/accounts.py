@@ -145,10 +145,14 @@ def add_token(
     tenant: Annotated[str | None, typer.Option(help="The tenant it is for; none = all (ml and admin only).")] = None,
     name: Annotated[str, typer.Option(help="What it is for.")] = "made by the command line",
     days: Annotated[float | None, typer.Option(help="Days until it expires; default: never.")] = None,
+    person: Annotated[
+        str | None, typer.Option(help="Login of whose it is: what it does, that person does. Left out for a service.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Make a token. It is printed once and kept nowhere."""
-    _add("tokens", {"role": role.value, "tenant": tenant, "name": name, "days": days}, as_json)
+    wanted = {"role": role.value, "tenant": tenant, "name": name, "days": days, "person": person}
+    _add("tokens", wanted, as_json)
 
 
 @token_app.command("list")

@@ -10,7 +10,22 @@ import sys
 import typer
 
 from domain.errors import ShelfguardError
-from worker.cli import accounts, analyze, backtest, bank, bench, explain, jobs, model, operate, policy, system, taxonomy
+from worker.cli import (
+    accounts,
+    analyze,
+    audit,
+    backtest,
+    bank,
+    bench,
+    explain,
+    jobs,
+    model,
+    operate,
+    people,
+    policy,
+    system,
+    taxonomy,
+)
 from worker.telemetry import configure_logging
 
 app = typer.Typer(
@@ -37,6 +52,8 @@ app.add_typer(accounts.token_app, name="token")
 app.add_typer(accounts.webhook_app, name="webhook")
 policy.policy_app.command("backtest")(backtest.backtest)
 policy.policy_app.command("shadow")(backtest.shadow)
+app.add_typer(people.person_app, name="person")
+app.add_typer(audit.audit_app, name="audit")
 app.add_typer(policy.policy_app, name="policy")
 app.add_typer(bank.bank_app, name="bank")
 app.add_typer(taxonomy.taxonomy_app, name="taxonomy")

@@ -166,19 +166,23 @@ def api(
     import uvicorn
 
     from worker.cli.serving import web_tools
-    from worker.settings import ApiSettings
+    from worker.settings import ApiSettings, PeopleSettings
     from worker.web import create_app
 
     _configure("api")
     chosen = ApiSettings()
+    listening = host or chosen.api_host
+    proxies = PeopleSettings().trusted_proxies
     uvicorn.run(
-        create_app(web_tools(chosen.max_body_bytes)),
-        host=host or chosen.api_host,
+        create_app(web_tools(chosen.max_body_bytes, loopback=listening in ("127.0.0.1", "::1", "localhost"))),
+        host=listening,
         port=chosen.api_port if port is None else port,
         log_level="warning",
         access_log=False,
         timeout_graceful_shutdown=10,
         server_header=False,
+        proxy_headers=bool(proxies),
+        forwarded_allow_ips=list(proxies),
     )
 
 

@@ -9,14 +9,17 @@ from sqlalchemy import text, update
 from domain.errors import Unavailable
 from worker import wiring
 from worker.drawing import draw
+from worker.settings import PeopleSettings
 from worker.storage.reads import SeenPhoto
 from worker.storage.tables import decisions
 from worker.web import WebTools
+from worker.web.pages.tools import PageTools
 
 _PROBE_SECONDS = 2.0
 
 
-def web_tools(max_body_bytes: int) -> WebTools:
+def web_tools(max_body_bytes: int, *, loopback: bool = False) -> WebTools:
+    people = PeopleSettings()
     return WebTools(
         accept=wiring.accept_tools(),
         reads=wiring.reads(),
@@ -29,6 +32,13 @@ def web_tools(max_body_bytes: int) -> WebTools:
         backlog=wiring.sweeping().backlog,
         version=version("shelfguard"),
         max_body_bytes=max_body_bytes,
+        pages=PageTools(
+            wiring.people(),
+            wiring.sessions(),
+            wiring.audit_log(),
+            secure=not (people.cookies_over_http and loopback),
+        ),
+        trusted_hosts=people.trusted_hosts,
     )
 
 

@@ -20,10 +20,12 @@ from urllib.parse import urlsplit
 from sqlalchemy import Connection, RowMapping, func, insert, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
+from domain.audit import SYSTEM, Actor
 from domain.errors import InputRejected, NotFound
+from worker.storage.audit import record
 from worker.storage.database import Database
 from worker.storage.ids import plain, printable, uuid_of
-from worker.storage.tables import deliveries, tenants, tokens, webhook_endpoints
+from worker.storage.tables import deliveries, persons, tenants, tokens, webhook_endpoints
 from worker.storage.vault import Vault
 
 TOKEN_PREFIX = "sg_"  # noqa: S105 - what leaked tokens are recognised by, not a token
@@ -73,6 +75,8 @@ class Token:
     created_at: datetime
     expires_at: datetime | None
     revoked_at: datetime | None
+    last_used_at: datetime | None = None
+    person: str | None = None
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -83,6 +87,8 @@ class Token:
             "created_at": self.created_at.isoformat(),
             "expires_at": _iso(self.expires_at),
             "revoked_at": _iso(self.revoked_at),
+            "last_used_at": _iso(self.last_used_at),
+            "person": self.person,
         }
 
 
@@ -132,12 +138,23 @@ class NewWebhook:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who sent a request. `tenant` None = may act for every tenant."""
+    """Who sent a request. `tenant` None = may act for every tenant.
+
+    person_id, person_name: whom the token counts as: whose it is, else who made it; None for neither.
+    """
 
     token_id: str
     name: str
     role: Role
     tenant: str | None
+    person_id: str | None = None
+    person_name: str | None = None
+
+    @property
+    def actor(self) -> Actor:
+        if self.person_id is not None:
+            return Actor("person", self.person_id, self.person_name or self.name)
+        return Actor("token", self.token_id, self.name)
 
 
 class Accounts:
@@ -157,7 +174,7 @@ class Accounts:
                 "bad_tenant",
                 "tenant: send 1 to 63 lower-case letters, digits, '-' or '_', starting with a letter or digit.",
             )
-        values = {"name": _name(name or tenant), "disabled_at": None}
+        values = {"name": check_name(name or tenant), "disabled_at": None}
         with self.database.transaction() as connection:
             row = (
                 connection.execute(
@@ -196,10 +213,19 @@ class Accounts:
 
     # tokens ----------------------------------------------------------------------------------------------------
 
-    def add_token(self, role: str, tenant: str | None, name: str, days: float | None = None) -> NewToken:
-        """Make a token. `days`: until it expires; None = it does not.
+    def add_token(
+        self,
+        role: str,
+        tenant: str | None,
+        name: str,
+        days: float | None = None,
+        *,
+        person: str | None = None,
+        by: Actor = SYSTEM,
+    ) -> NewToken:
+        """Make a token. `days`: until it expires; None = it does not. `person`: whose it is, by login.
 
-        Raises InputRejected (role, name or days), NotFound (no such enabled tenant).
+        Raises InputRejected (role, name, days, more than the person may), NotFound (no such enabled tenant, person).
         """
         chosen = _role(role)
         if tenant is None and chosen not in ROLES_ABOVE_TENANTS:
@@ -210,13 +236,15 @@ class Accounts:
         secret = TOKEN_PREFIX + secrets.token_urlsafe(32)
         with self.database.transaction() as connection:
             if tenant is not None:
-                _check_tenant(connection, tenant)
+                check_tenant(connection, tenant)
             row = (
                 connection.execute(
                     insert(tokens)
                     .values(
+                        person_id=None if person is None else _owner(connection, person, chosen, tenant),
+                        made_by=by.id if by.kind == "person" else None,
                         tenant=tenant,
-                        name=_name(name),
+                        name=check_name(name),
                         role=chosen.value,
                         digest=_digest(secret),
                         expires_at=expires_at,
@@ -226,7 +254,10 @@ class Accounts:
                 .mappings()
                 .one()
             )
-        return NewToken(_token(row), secret)
+            made = _token(row)
+            said = {"role": made.role.value, "name": made.name}
+            record(connection, by, "token.add", f"token:{made.id}", tenant=tenant, data=said)
+        return NewToken(made, secret)
 
     def list_tokens(self, tenant: str | None = None) -> list[Token]:
         """All tokens, or those of one tenant; newest first."""
@@ -236,7 +267,7 @@ class Accounts:
         with self.database.transaction() as connection:
             return [_token(row) for row in connection.execute(query).mappings()]
 
-    def revoke_token(self, token_id: str, tenant: str | None = None) -> Token:
+    def revoke_token(self, token_id: str, tenant: str | None = None, *, by: Actor = SYSTEM) -> Token:
         """Raises NotFound, also for another tenant's token where `tenant` is given."""
         change = (
             update(tokens)
@@ -248,27 +279,47 @@ class Accounts:
             change = change.where(tokens.c.tenant == tenant)
         with self.database.transaction() as connection:
             row = connection.execute(change).mappings().first()
-        if row is None:
-            raise NotFound("token", printable(token_id))
+            if row is None:
+                raise NotFound("token", printable(token_id))
+            record(connection, by, "token.revoke", f"token:{row['id']}", tenant=row["tenant"])
         return _token(row)
 
     def authenticate(self, secret: str) -> Caller | None:
-        """The caller behind a bearer token; None when it is unknown, expired, revoked or its tenant disabled."""
+        """The caller behind a token; None when it is unknown, expired or revoked, or its tenant or person disabled.
+
+        Notes the use.
+        """
         if not secret.startswith(TOKEN_PREFIX):
             return None
         query = (
-            select(tokens.c.id, tokens.c.name, tokens.c.role, tokens.c.tenant)
+            select(
+                tokens.c.id,
+                tokens.c.name,
+                tokens.c.role,
+                tokens.c.tenant,
+                persons.c.id.label("person_id"),
+                persons.c.name.label("person_name"),
+                or_(tokens.c.last_used_at.is_(None), tokens.c.last_used_at < func.now() - _USED_EVERY).label("stale"),
+            )
             .outerjoin(tenants, tenants.c.id == tokens.c.tenant)
+            .outerjoin(persons, persons.c.id == func.coalesce(tokens.c.person_id, tokens.c.made_by))
             .where(
                 tokens.c.digest == _digest(secret),
                 tokens.c.revoked_at.is_(None),
                 or_(tokens.c.expires_at.is_(None), tokens.c.expires_at > func.now()),
                 tenants.c.disabled_at.is_(None),
+                # A person's own tokens end with the account; those made for services go on without whoever made them.
+                or_(tokens.c.person_id.is_(None), persons.c.disabled_at.is_(None)),
             )
         )
         with self.database.transaction() as connection:
             row = connection.execute(query).first()
-        return None if row is None else Caller(row.id, row.name, Role(row.role), row.tenant)
+            if row is not None and row.stale:
+                used = update(tokens).where(tokens.c.id == row.id).values(last_used_at=func.now())
+                connection.execute(used)
+        if row is None:
+            return None
+        return Caller(row.id, row.name, Role(row.role), row.tenant, row.person_id, row.person_name)
 
     # webhooks --------------------------------------------------------------------------------------------------
 
@@ -277,7 +328,7 @@ class Accounts:
         _check_url(url, allow_http=self.allow_private)
         secret = SECRET_PREFIX + base64.b64encode(secrets.token_bytes(32)).decode()
         with self.database.transaction() as connection:
-            _check_tenant(connection, tenant)
+            check_tenant(connection, tenant)
             row = (
                 connection.execute(
                     insert(webhook_endpoints)
@@ -338,7 +389,10 @@ _TOKEN_COLUMNS = (
     tokens.c.created_at,
     tokens.c.expires_at,
     tokens.c.revoked_at,
+    tokens.c.last_used_at,
+    tokens.c.person_id.label("person"),
 )
+_USED_EVERY = timedelta(minutes=1)  # a token's last use is written this often
 _WEBHOOK_COLUMNS = (
     webhook_endpoints.c.id,
     webhook_endpoints.c.tenant,
@@ -364,7 +418,7 @@ def _role(role: str) -> Role:
         raise InputRejected("bad_role", f"role: send one of {', '.join(Role)}.") from None
 
 
-def _name(name: str) -> str:
+def check_name(name: str) -> str:
     if not name.strip() or not name.isprintable() or len(name) > MAX_NAME:
         raise InputRejected("bad_name", f"name: send 1 to {MAX_NAME} printable characters.")
     return name
@@ -378,7 +432,22 @@ def _expiry(days: float | None) -> datetime | None:
     return datetime.now(UTC) + timedelta(days=days)
 
 
-def _check_tenant(connection: Connection, tenant: str) -> None:
+def _owner(connection: Connection, login: str, role: Role, tenant: str | None) -> str:
+    """The id of whose token it is, who may do what it may. Raises NotFound, InputRejected."""
+    query = select(persons).where(
+        persons.c.login == plain("person", login.strip().lower()), persons.c.disabled_at.is_(None)
+    )
+    row = connection.execute(query).first()
+    if row is None:
+        raise NotFound("person", printable(login))
+    if row.role != Role.ADMIN and role not in (row.role, Role.SUBMITTER):
+        raise InputRejected("more_than_theirs", f"role: {login} is a {row.role}; their tokens cannot be more.")
+    if row.tenants is not None and tenant not in row.tenants:
+        raise InputRejected("more_than_theirs", f"tenant: name one of {login}'s: {', '.join(row.tenants)}.")
+    return str(row.id)
+
+
+def check_tenant(connection: Connection, tenant: str) -> None:
     known = select(tenants.c.id).where(tenants.c.id == plain("tenant", tenant), tenants.c.disabled_at.is_(None))
     if connection.execute(known).first() is None:
         raise NotFound("tenant", printable(tenant))

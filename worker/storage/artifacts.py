@@ -115,6 +115,18 @@ class Artifacts:
             )
             return address
 
+    def put_audit_head(self, number: int, data: bytes) -> None:
+        """Keep the audit log's head of one number; what is kept already stays as it is."""
+        self._put_once(keys.audit_head(number), data, "application/json")
+
+    def audit_heads(self) -> Iterator[bytes]:
+        """Every kept head of the audit log, by number."""
+        with self._translated(self.bucket, keys.AUDIT_HEADS):
+            pages = self._s3().get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=keys.AUDIT_HEADS)
+            names = [item["Key"] for page in pages for item in page.get("Contents", ())]
+        for name in names:
+            yield self.get(name)
+
     def upload_prefix(self, tenant: str) -> str:
         """Where a tenant's uploads are, with the closing slash."""
         return keys.upload_prefix(tenant)

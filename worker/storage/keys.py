@@ -43,3 +43,10 @@ def upload(tenant: str) -> str:
 
 def upload_prefix(tenant: str) -> str:
     return f"{part(tenant)}/uploads/"
+
+
+AUDIT_HEADS = ".audit/heads/"  # no tenant's id begins with a dot
+
+
+def audit_head(number: int) -> str:
+    return f"{AUDIT_HEADS}{number:020d}.json"

@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, func, insert, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 
+from domain.audit import Actor
 from domain.errors import InputRejected, NotFound
 from domain.policies import (
     SHORTEST_VERSION,
@@ -27,6 +28,7 @@ from domain.policies import (
     rollback_target,
     short,
 )
+from worker.storage.audit import record
 from worker.storage.database import Database
 from worker.storage.ids import plain, printable
 from worker.storage.redecisions import queue_redecision
@@ -35,6 +37,7 @@ from worker.storage.tables import policy_proposals, policy_publications, policy_
 # Any constant will do; it only has to be the same in every process ("polic" on a telephone's keys).
 _PUBLISH_LOCK = 76542
 _MOST_LISTED = 200
+_ACCOUNT = "person:"  # before the ids of people with accounts, in columns that hold those of tokens too
 
 
 class SqlPolicies:
@@ -223,7 +226,15 @@ def _publish(connection: Connection, draft: Draft, **how: Any) -> Publication:
 
 def _add(connection: Connection, **values: Any) -> Publication:
     added = insert(policy_publications).values(**values).returning(policy_publications)
-    return _publication(connection.execute(added).mappings().one())
+    made = _publication(connection.execute(added).mappings().one())
+    said = {"version": made.version, "author": made.author.name, "reason": made.reason}
+    who = _actor(made.second or made.author)
+    record(connection, who, f"policy.{made.kind.value}", f"publication:{made.number}", tenant=made.tenant, data=said)
+    return made
+
+
+def _actor(person: Person) -> Actor:
+    return Actor("person" if person.account else "token", person.id.removeprefix(_ACCOUNT), person.name)
 
 
 def _latest(connection: Connection) -> int:
@@ -271,4 +282,4 @@ def _publication(row: RowMapping) -> Publication:
 
 
 def _person(row: RowMapping, role: str) -> Person:
-    return Person(row[f"{role}_id"], row[f"{role}_name"])
+    return Person(row[f"{role}_id"], row[f"{role}_name"], account=row[f"{role}_id"].startswith(_ACCOUNT))

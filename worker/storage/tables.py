@@ -66,7 +66,74 @@ tokens = Table(
     _created(),
     Column("expires_at", DateTime(timezone=True)),
     Column("revoked_at", DateTime(timezone=True)),
+    # Whose it is; the person it counts as where two have to agree.
+    Column("person_id", UUID(as_uuid=False), ForeignKey("persons.id")),
+    # Who made it; a token without a person of its own counts as that person's.
+    Column("made_by", UUID(as_uuid=False), ForeignKey("persons.id")),
+    Column("last_used_at", DateTime(timezone=True)),
     CheckConstraint("role IN ('submitter','reviewer','lead','ml','admin')", name="role"),
+)
+
+persons = Table(
+    "persons",
+    metadata,
+    _id(),
+    Column("login", Text, nullable=False, unique=True),  # e-mail address, lower case
+    Column("name", Text, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("tenants", ARRAY(Text)),  # NULL = every tenant
+    Column("password_hash", Text),  # argon2id; NULL until one is chosen
+    _created(),
+    Column("disabled_at", DateTime(timezone=True)),
+    CheckConstraint("role IN ('reviewer','lead','ml','admin')", name="role"),
+)
+
+# Of invitations and sessions only the sha256 is kept: 32 random bytes cannot be guessed.
+person_invitations = Table(
+    "person_invitations",
+    metadata,
+    Column("digest", LargeBinary, primary_key=True),
+    Column("person_id", UUID(as_uuid=False), ForeignKey("persons.id"), nullable=False, index=True),
+    _created(),
+    Column("expires_at", DateTime(timezone=True), nullable=False),
+)
+
+person_sessions = Table(
+    "person_sessions",
+    metadata,
+    Column("digest", LargeBinary, primary_key=True),
+    Column("person_id", UUID(as_uuid=False), ForeignKey("persons.id"), nullable=False, index=True),
+    _created(),
+    Column("seen_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("expires_at", DateTime(timezone=True), nullable=False, index=True),
+)
+
+# Tries to log in, by account and by address; old ones go when new ones come.
+login_tries = Table(
+    "login_tries",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("subject", Text, nullable=False),
+    Column("at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Index("ix_login_tries_subject", "subject", "at"),
+)
+
+# Rows are only ever added (a trigger sees to it), and each holds the hash of the one before it (domain/audit.py).
+audit_log = Table(
+    "audit_log",
+    metadata,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("at", DateTime(timezone=True), nullable=False),
+    Column("actor_kind", Text, nullable=False),
+    Column("actor_id", Text, nullable=False),
+    Column("actor_name", Text, nullable=False),
+    Column("act", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("tenant", Text),
+    Column("data", JSONB, nullable=False),
+    Column("previous", Text, nullable=False),
+    Column("hash", Text, nullable=False),
+    CheckConstraint("actor_kind IN ('person','token','system')", name="actor_kind"),
 )
 
 webhook_endpoints = Table(

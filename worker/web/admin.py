@@ -43,6 +43,7 @@ class NewToken(_Body):
     tenant: str | None = Field(None, description="leave out for every tenant (roles ml and admin)")
     name: str = Field(description="what it is for")
     days: float | None = Field(None, description="until it expires; leave out for never", allow_inf_nan=False)
+    person: str | None = Field(None, description="login of whose it is; leave out for a service's", max_length=254)
 
 
 class NewWebhook(_Body):
@@ -97,7 +98,9 @@ async def add_token(request: Request, tools: Tools, caller: Admin) -> JSONRespon
     """Make a token; its secret is shown this once."""
     asked = await _read(request, NewToken)
     tenant = acting_for(caller, asked.tenant)
-    made = await run_in_threadpool(tools.accounts.add_token, asked.role, tenant, asked.name, asked.days)
+    made = await run_in_threadpool(
+        tools.accounts.add_token, asked.role, tenant, asked.name, asked.days, person=asked.person, by=caller.actor
+    )
     return JSONResponse(made.as_json(), 201)
 
 
@@ -110,7 +113,7 @@ def list_tokens(tools: Tools, caller: Admin, tenant: OfTenant = None) -> JSONRes
 @router.delete("/tokens/{token_id}", response_model=TokenView, responses=documented(404))
 def revoke_token(token_id: str, tools: Tools, caller: Admin) -> JSONResponse:
     """End a token now."""
-    return JSONResponse(tools.accounts.revoke_token(token_id, caller.tenant).as_json())
+    return JSONResponse(tools.accounts.revoke_token(token_id, caller.tenant, by=caller.actor).as_json())
 
 
 @router.post(

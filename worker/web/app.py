@@ -7,8 +7,10 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 from fastapi import FastAPI
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from worker.web import admin, catalogue, documentation, health, jobs, policies, problems
+from worker.web import admin, catalogue, documentation, health, jobs, persons, policies, problems
+from worker.web.pages.install import install as install_pages
 from worker.web.shell import Shell
 from worker.web.tools import WebTools
 
@@ -36,7 +38,12 @@ def create_app(tools: WebTools) -> FastAPI:
     app.state.metrics = metrics
     for module in (jobs, policies, catalogue, admin, health, documentation):
         app.include_router(module.router)
+    if tools.pages is not None:
+        app.include_router(persons.router)
+        install_pages(app)
     problems.install(app)
     app.openapi = partial(documentation.describe, app)  # type: ignore[method-assign]
+    if tools.trusted_hosts:
+        app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(tools.trusted_hosts), www_redirect=False)
     app.add_middleware(Shell, metrics=metrics)
     return app

@@ -58,6 +58,8 @@ async def _read(request: Request, model: type[Model], cap: int = SMALL_BODY) -> 
 
 
 def person(caller: Caller) -> Person:
+    if caller.person_id is not None:
+        return Person(f"person:{caller.person_id}", caller.person_name or caller.name, account=True)
     return Person(caller.token_id, caller.name)
 
 

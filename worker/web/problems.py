@@ -8,11 +8,21 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
-from domain.errors import Conflict, Forbidden, InputRejected, NotFound, PolicyInvalid, ShelfguardError, Unavailable
+from domain.errors import (
+    Conflict,
+    Forbidden,
+    InputRejected,
+    NotFound,
+    PolicyInvalid,
+    ShelfguardError,
+    TooManyTries,
+    Unavailable,
+)
 from worker.telemetry import log
+from worker.web.pages.install import error_page
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = 5  # until a caller should ask again after 503
@@ -75,6 +85,8 @@ def of_error(error: ShelfguardError) -> JSONResponse:
             return problem(422, "policy_invalid", str(error), problems=list(error.problems))
         case Forbidden():
             return problem(403, "forbidden", str(error))
+        case TooManyTries():
+            return problem(429, "too_many_tries", str(error), headers={"retry-after": str(error.seconds)})
         case Unavailable():
             log.warning("request_put_off", what=error.what, why=error.why)
             return problem(
@@ -95,8 +107,8 @@ def install(app: FastAPI) -> None:
     """Every error of `app` becomes a problem, the framework's own included."""
 
     @app.exception_handler(ShelfguardError)
-    async def ours(request: Request, error: ShelfguardError) -> JSONResponse:
-        return of_error(error)
+    async def ours(request: Request, error: ShelfguardError) -> Response:
+        return error_page(request, error) or of_error(error)
 
     @app.exception_handler(RequestValidationError)
     async def parameters(request: Request, error: RequestValidationError) -> JSONResponse:

@@ -11,6 +11,7 @@ from worker.acceptance import AcceptTools
 from worker.policy_desk import PolicyDesk
 from worker.storage.accounts import Accounts
 from worker.storage.reads import Reads, SeenPhoto
+from worker.web.pages.tools import PageTools
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +20,7 @@ class WebTools:
 
     get_object: key -> bytes; raises NotFound or Unavailable. draw: model copy (JPEG) with what was seen -> JPEG.
     keep_annotated: keeps that picture for the next time.
+    pages: None = the API alone. trusted_hosts: Host headers that are answered; empty = all.
     probes: by name, each raises when that server does not answer. backlog: rows waiting, by stage.
     """
 
@@ -33,3 +35,5 @@ class WebTools:
     backlog: Callable[[], Mapping[str, int]]
     version: str
     max_body_bytes: int = 28_000_000
+    pages: PageTools | None = None
+    trusted_hosts: tuple[str, ...] = ()

@@ -93,6 +93,8 @@ class TokenView(BaseModel):
     created_at: datetime
     expires_at: datetime | None
     revoked_at: datetime | None
+    last_used_at: datetime | None
+    person: str | None = Field(description="id of whose it is")
 
 
 class NewTokenView(TokenView):

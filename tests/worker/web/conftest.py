@@ -56,7 +56,9 @@ class FakeAccounts:
     def revoke_tenant(self, tenant: str) -> Tenant:
         return Tenant(tenant, tenant, NOW, NOW)
 
-    def add_token(self, role: str, tenant: str | None, name: str, days: float | None = None) -> NewToken:
+    def add_token(
+        self, role: str, tenant: str | None, name: str, days: float | None = None, *, person: str | None, by: Any
+    ) -> NewToken:
         self.made.append(("token", role, tenant, name))
         until = NOW + timedelta(days=days) if days else None
         return NewToken(Token("9", name, Role(role), tenant, NOW, until, None), "sg_new")
@@ -65,7 +67,7 @@ class FakeAccounts:
         every = [Token(c.token_id, c.name, c.role, c.tenant, NOW, None, None) for c in TOKENS.values()]
         return [token for token in every if tenant in (None, token.tenant)]
 
-    def revoke_token(self, token_id: str, tenant: str | None = None) -> Token:
+    def revoke_token(self, token_id: str, tenant: str | None = None, *, by: Any = None) -> Token:
         for token in self.list_tokens(tenant):
             if token.id == token_id:
                 return token

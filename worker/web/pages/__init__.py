@@ -1,0 +1,1 @@
+"""The pages: server-rendered, without inline scripts or styles. `routers()` are theirs; other pages add their own."""
