@@ -124,6 +124,19 @@ class PolicySettings(BaseSettings):
     )
 
 
+class ReviewSettings(BaseSettings):
+    """How people's decisions are checked."""
+
+    model_config = SettingsConfigDict(env_prefix="SHELFGUARD_", extra="ignore")
+
+    review_blind_share: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.05, description="0..1 of decided cases that a second person decides too, not knowing of the first"
+    )
+    review_golden_share: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.02, description="0..1 of claims that are given an item with a known answer, where there is one"
+    )
+
+
 class ApiSettings(BaseSettings):
     """Where the API listens, and what it takes."""
 

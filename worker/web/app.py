@@ -8,7 +8,7 @@ from functools import partial
 
 from fastapi import FastAPI
 
-from worker.web import admin, catalogue, documentation, health, jobs, policies, problems
+from worker.web import admin, catalogue, documentation, health, jobs, policies, problems, review, review_quality
 from worker.web.shell import Shell
 from worker.web.tools import WebTools
 
@@ -34,7 +34,7 @@ def create_app(tools: WebTools) -> FastAPI:
     app.state.tools = tools
     app.state.readiness = readiness
     app.state.metrics = metrics
-    for module in (jobs, policies, catalogue, admin, health, documentation):
+    for module in (jobs, policies, catalogue, review_quality, review, admin, health, documentation):
         app.include_router(module.router)
     problems.install(app)
     app.openapi = partial(documentation.describe, app)  # type: ignore[method-assign]

@@ -12,6 +12,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from domain.errors import Conflict, Forbidden, InputRejected, NotFound, PolicyInvalid, ShelfguardError, Unavailable
+from domain.review import CaseLost
 from worker.telemetry import log
 
 MEDIA_TYPE = "application/problem+json"
@@ -69,6 +70,8 @@ def of_error(error: ShelfguardError) -> JSONResponse:
             return problem(422, error.code, error.message)
         case Conflict():
             return problem(409, "idempotency_conflict", str(error))
+        case CaseLost():
+            return problem(409, "case_lost", str(error))
         case NotFound():
             return problem(404, f"no_such_{error.kind.replace(' ', '_')}", str(error))
         case PolicyInvalid():
