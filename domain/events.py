@@ -15,6 +15,8 @@ class EventKind(StrEnum):
     JOB_REJECTED = "job.rejected"
     JOB_QUARANTINED = "job.quarantined"
     JOB_SUPERSEDED = "job.superseded"
+    REVIEW_RESOLVED = "review.resolved"
+    REVIEW_REOPENED = "review.reopened"
 
 
 @dataclass(frozen=True, slots=True)

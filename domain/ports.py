@@ -11,6 +11,7 @@ from uuid import UUID
 
 from domain.banks import BankEntry, EarlierDecision, Recalled
 from domain.calibration import Calibration
+from domain.corrections import Standing
 from domain.jobs import ImageJob, ImageSource, JobState
 from domain.moderation import Decision
 from domain.observations import Engine, Observation, Plan
@@ -93,6 +94,7 @@ class ProductUpdate(Protocol):
 
     revision: int  # of the record before this update; 0 = none yet
     photos: Sequence[PhotoEntry]  # the product's current photos, without the one being published
+    corrections: Sequence[Standing]  # what people said of the product and of any photo under this one's hash
 
     def newer_published(self) -> bool:
         """Whether a newer submission of the same photo has been published."""
@@ -313,6 +315,7 @@ class ProductRedecision(Protocol):
 
     revision: int
     photos: Sequence[PhotoEntry]  # the product's other current photos
+    corrections: Sequence[Standing]
 
     def current(self) -> PhotoEntry | None:
         """The photo's entry; None when another submission or decision came in between."""

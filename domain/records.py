@@ -8,9 +8,10 @@ are taken in the order of their image ids.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from domain.corrections import Standing, correct_photo, correct_product
 from domain.moderation import Verdict, worst
 
 RECORD_SCHEMA = 1
@@ -107,14 +108,21 @@ class ProductRecord:
         )
 
 
-def fold(tenant: str, product_id: str, revision: int, photos: Sequence[PhotoEntry]) -> ProductRecord:
-    """Fold the current photos of a product into its record."""
-    ordered = tuple(sorted(photos, key=lambda photo: photo.image_id))
+def fold(
+    tenant: str,
+    product_id: str,
+    revision: int,
+    photos: Sequence[PhotoEntry],
+    corrections: Sequence[Standing] = (),
+) -> ProductRecord:
+    """Fold the current photos of a product into its record; what people corrected stands above what was seen."""
+    entries = [replace(one, fields=correct_photo(one.fields, one.sha256, corrections)) for one in photos]
+    ordered = tuple(sorted(entries, key=lambda photo: photo.image_id))
     return ProductRecord(
         tenant=tenant,
         product_id=product_id,
         revision=revision,
-        fields=_fold_fields([photo.fields for photo in ordered]),
+        fields=correct_product(_fold_fields([photo.fields for photo in ordered]), corrections),
         channels=_fold_channels(ordered),
         photos=ordered,
     )

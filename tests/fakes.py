@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
 from domain.calibration import Calibration
+from domain.corrections import Standing
 from domain.errors import Conflict, LeaseLost, NotFound, Unavailable
 from domain.events import EventKind
 from domain.jobs import ImageJob, ImageSource, JobState
@@ -49,6 +50,7 @@ class Product:
     revision: int = 0
     record: ProductRecord | None = None
     photos: dict[str, PhotoEntry] = field(default_factory=dict)
+    corrections: list[Standing] = field(default_factory=list)
 
 
 class MemoryLedger:
@@ -187,6 +189,7 @@ class MemoryProductUpdate:
         self._ledger, self._row, self._product = ledger, row, product
         self.revision = product.revision
         self.photos = [entry for image_id, entry in product.photos.items() if image_id != row.job.image_id]
+        self.corrections = list(product.corrections)
 
     def newer_published(self) -> bool:
         published = self._product.photos.get(self._row.job.image_id)

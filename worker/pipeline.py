@@ -157,7 +157,8 @@ def _write(row: LeasedJob, decision: Decision, tools: PublishTools) -> None:
         if product.newer_published():
             product.supersede()
             return
-        record = fold(row.job.tenant, row.job.product_id, product.revision + 1, [*product.photos, entry])
+        photos, said = [*product.photos, entry], product.corrections
+        record = fold(row.job.tenant, row.job.product_id, product.revision + 1, photos, said)
         # PUT before commit, under the product's lock: SQL never names an object that is not there.
         key = tools.artifacts.put_record(record.tenant, record.product_id, record.revision, _bytes(record.as_json()))
         product.save(record, key, decision_id, decision)

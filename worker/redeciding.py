@@ -48,7 +48,8 @@ def redecide(decided: DecidedPhoto, tools: RedecideTools) -> Outcome:
         decision_id = str(uuid4())
         anew = replace(entry, decision_id=decision_id, channels=decision.channels)
         job = decided.job
-        record = fold(job.tenant, job.product_id, product.revision + 1, [*product.photos, anew])
+        photos, said = [*product.photos, anew], product.corrections
+        record = fold(job.tenant, job.product_id, product.revision + 1, photos, said)
         body = json.dumps(record.as_json(), sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode()
         # PUT before commit, under the product's lock: SQL never names an object that is not there.
         key = tools.artifacts.put_record(record.tenant, record.product_id, record.revision, body)

@@ -125,12 +125,18 @@ class PolicySettings(BaseSettings):
 
 
 class ReviewSettings(BaseSettings):
-    """What people's time is reckoned at."""
+    """How people's decisions are checked, and what their time is reckoned at."""
 
     model_config = SettingsConfigDict(env_prefix="SHELFGUARD_", extra="ignore")
 
     review_seconds: Seconds = Field(
         30.0, description="seconds a reviewer needs for one photo, until it is measured; prices rules in backtests"
+    )
+    review_blind_share: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.05, description="0..1 of decided cases that a second person decides too, not knowing of the first"
+    )
+    review_golden_share: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.02, description="0..1 of claims that are given an item with a known answer, where there is one"
     )
 
 

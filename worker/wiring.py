@@ -34,6 +34,7 @@ from worker.policy.live import LivePolicies
 from worker.policy.recall import Recall
 from worker.policy_desk import PolicyDesk
 from worker.redeciding import RedecideTools
+from worker.review_desk import ReviewDesk
 from worker.settings import (
     DeliverySettings,
     IntakeSettings,
@@ -41,6 +42,7 @@ from worker.settings import (
     OpinionSettings,
     PeopleSettings,
     PolicySettings,
+    ReviewSettings,
     ServerSettings,
     VisionSettings,
 )
@@ -65,6 +67,11 @@ from worker.storage.people import People
 from worker.storage.policies import SqlPolicies
 from worker.storage.reads import Reads
 from worker.storage.redecisions import SqlRedecisions
+from worker.storage.resolutions import Resolutions
+from worker.storage.review_quality import ReviewQuality
+from worker.storage.review_queue import ReviewQueue
+from worker.storage.review_views import ReviewViews
+from worker.storage.samples import Samples
 from worker.storage.sessions import SessionLimits, Sessions
 from worker.storage.sweeping import Sweeping
 from worker.storage.vault import Vault
@@ -350,6 +357,19 @@ def policy_desk() -> PolicyDesk:
 
 
 @cache
+def review_desk() -> ReviewDesk:
+    chosen, reviewed = ReviewSettings(), database()
+    return ReviewDesk(
+        queue=ReviewQueue(reviewed),
+        views=ReviewViews(reviewed),
+        resolutions=Resolutions(reviewed, artifacts().put_record, blind_share=chosen.review_blind_share),
+        quality=ReviewQuality(reviewed),
+        samples=Samples(reviewed),
+        golden_share=chosen.review_golden_share,
+    )
+
+
+@cache
 def upkeep() -> Upkeep:
     return Upkeep(
         redecisions=redecisions(),
@@ -477,6 +497,7 @@ _CACHED = [
     shipped_policy,
     live_policies,
     policy_desk,
+    review_desk,
     upkeep,
     vision_tools,
     sweeping,

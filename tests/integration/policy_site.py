@@ -24,7 +24,7 @@ from domain.photos import StoredPhoto
 from domain.policies import Bundle
 from tests.factories import a_job, a_stored_photo, an_observation
 from tests.fakes_artifacts import MemoryArtifacts
-from tests.integration.storage import a_ledger, accepted
+from tests.integration.storage import a_ledger, a_review_desk, accepted
 from tests.integration.whole import until
 from tests.worker.policy.conftest import HEAD, a_rule
 from worker.acceptance import AcceptTools
@@ -169,6 +169,7 @@ def a_site(database: Database, folder: Path, **parts: Any) -> Iterator[Site]:
         reads=Reads(database),
         accounts=site.accounts,
         policies=site.desk,
+        reviews=a_review_desk(database, site.artifacts),
         get_object=site.artifacts.get,
         draw=lambda photo, seen, findings: photo,
         keep_annotated=lambda found, picture: None,

@@ -10,12 +10,36 @@ from domain.moderation import Decision, Verdict
 from domain.ports import LeasedJob
 from domain.records import PhotoEntry, fold
 from tests.factories import a_decision, a_job, a_stored_photo, an_observation
+from tests.fakes_artifacts import MemoryArtifacts
+from worker.review_desk import ReviewDesk
 from worker.storage.database import Database
 from worker.storage.ledger import LedgerLimits, SqlLedger
+from worker.storage.resolutions import Resolutions
+from worker.storage.review_quality import ReviewQuality
+from worker.storage.review_queue import ReviewQueue
+from worker.storage.review_views import ReviewViews
+from worker.storage.samples import Samples
 
 
 def a_ledger(database: Database) -> SqlLedger:
     return SqlLedger(database, LedgerLimits(tenant_on_first_use=True))
+
+
+def a_review_desk(database: Database, artifacts: MemoryArtifacts, **options: Any) -> ReviewDesk:
+    """`options`: lease_seconds, blind_share, undo_seconds, golden_share."""
+    return ReviewDesk(
+        queue=ReviewQueue(database, lease_seconds=options.get("lease_seconds", 120.0)),
+        views=ReviewViews(database),
+        resolutions=Resolutions(
+            database,
+            artifacts.put_record,
+            blind_share=options.get("blind_share", 0.0),
+            undo_seconds=options.get("undo_seconds", 10.0),
+        ),
+        quality=ReviewQuality(database),
+        samples=Samples(database),
+        golden_share=options.get("golden_share", 0.0),
+    )
 
 
 def accepted(ledger: SqlLedger, job: ImageJob) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from domain.corrections import Standing
 from domain.errors import Unavailable
 from domain.moderation import Decision, Finding, Verdict
 from domain.ports import DecidedPhoto
@@ -46,6 +47,7 @@ class Product:
     person: bool = False
     revision: int = 1
     photos: list[PhotoEntry] = field(default_factory=list)
+    corrections: list[Standing] = field(default_factory=list)
     saved: list[tuple[ProductRecord, str, str, Decision]] = field(default_factory=list)
 
     @contextmanager

@@ -25,6 +25,7 @@ def web_tools(max_body_bytes: int, *, loopback: bool = False) -> WebTools:
         reads=wiring.reads(),
         accounts=wiring.accounts(),
         policies=wiring.policy_desk(),
+        reviews=wiring.review_desk(),
         get_object=wiring.artifacts().get,
         draw=draw,
         keep_annotated=_keep_annotated,

@@ -8,8 +8,9 @@ from domain.events import Event, EventKind
 from worker.storage.tables import deliveries, outbox, webhook_endpoints
 
 
-def write(connection: Connection, event: Event) -> str:
-    """Returns the event's id, which is its webhook-id in every transmission."""
+def write(connection: Connection, event: Event, hold_seconds: float = 0.0) -> str:
+    """Returns the event's id, which is its webhook-id in every transmission. `hold_seconds`: told no sooner."""
+    not_before = func.clock_timestamp() + func.make_interval(0, 0, 0, 0, 0, 0, hold_seconds)
     row = connection.execute(
         insert(outbox)
         .values(tenant=event.tenant, product_id=event.product_id, kind=event.kind.value, data=dict(event.data))
@@ -19,14 +20,44 @@ def write(connection: Connection, event: Event) -> str:
         _replace_older(connection, event, row.seq)
     connection.execute(
         insert(deliveries).from_select(
-            ["event_id", "endpoint_id"],
-            select(literal(row.id).cast(outbox.c.id.type), webhook_endpoints.c.id).where(
-                webhook_endpoints.c.tenant == event.tenant, webhook_endpoints.c.disabled_at.is_(None)
-            ),
+            ["event_id", "endpoint_id", "next_at"],
+            select(
+                literal(row.id).cast(outbox.c.id.type),
+                webhook_endpoints.c.id,
+                not_before if hold_seconds else func.now(),
+            ).where(webhook_endpoints.c.tenant == event.tenant, webhook_endpoints.c.disabled_at.is_(None)),
         )
     )
     event_id: str = row.id
     return event_id
+
+
+def take_back(connection: Connection, event_id: str) -> bool:
+    """Tell nobody of an event; False, and nothing changed, once a sender has taken it up."""
+    mine = connection.execute(
+        select(deliveries.c.attempts, deliveries.c.state).where(deliveries.c.event_id == event_id).with_for_update()
+    ).all()
+    if any(one.attempts or one.state == "delivered" for one in mine):
+        return False
+    connection.execute(
+        update(deliveries)
+        .where(deliveries.c.event_id == event_id, deliveries.c.state == "pending")
+        .values(state="dropped", last_error="It was undone before it was told.", finished_at=func.now())
+    )
+    return True
+
+
+def told_since(connection: Connection, event_id: str) -> bool:
+    """Whether a later event of the same product has the record with it."""
+    later = outbox.alias()
+    query = (
+        select(later.c.id)
+        .select_from(outbox)
+        .join(later, (later.c.tenant == outbox.c.tenant) & (later.c.product_id == outbox.c.product_id))
+        .where(outbox.c.id == event_id, later.c.seq > outbox.c.seq)
+        .limit(1)
+    )
+    return connection.execute(query).first() is not None
 
 
 def _replace_older(connection: Connection, event: Event, seq: int) -> None:

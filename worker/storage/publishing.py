@@ -6,21 +6,27 @@ A photo is published when it has been looked at, and again when it is judged ane
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, and_, func, insert, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
+from domain.corrections import Standing
 from domain.errors import LeaseLost
 from domain.events import Event, EventKind
 from domain.jobs import ImageJob, JobState
 from domain.moderation import Decision, Verdict
 from domain.ports import DecidedPhoto, LeasedJob
 from domain.records import PhotoEntry, ProductRecord
+from domain.review import WAITING, Kind
 from worker.storage import outbox
+from worker.storage.review_queue import queue_place
+from worker.storage.samples import standing
 from worker.storage.tables import decisions, jobs, photos, products, record_revisions, review_cases
 
 # States of a review case in which no person has said anything yet; whatever else there may be is a person's word.
 _UNDECIDED = ("open", "superseded")
+_WAITING = [state.value for state in WAITING]
 
 
 class _Product:
@@ -45,6 +51,9 @@ class _Product:
         entries = [PhotoEntry.from_json(entry) for entry in self._connection.execute(query).scalars()]
         self._published = next((entry for entry in entries if entry.image_id == self._job.image_id), None)
         self.photos: Sequence[PhotoEntry] = [entry for entry in entries if entry.image_id != self._job.image_id]
+        self.corrections: Sequence[Standing] = standing(
+            self._connection, self._job.tenant, self._job.product_id, self._job_id
+        )
 
     def _save(self, record: ProductRecord, record_key: str, decision_id: str, decision: Decision) -> None:
         self._save_decision(decision_id, decision)
@@ -97,20 +106,36 @@ class _Product:
                 review_cases.c.tenant == job.tenant,
                 review_cases.c.product_id == job.product_id,
                 review_cases.c.image_id == job.image_id,
-                review_cases.c.state == "open",
+                review_cases.c.kind != Kind.GOLDEN.value,
+                # What a person has said of this very look at the photo stays.
+                or_(
+                    review_cases.c.state == "open",
+                    and_(review_cases.c.state.in_(_WAITING), review_cases.c.job_id != self._job_id),
+                ),
             )
             .values(state="superseded")
         )
         if decision.verdict is Verdict.APPROVE:
             return
-        about = {"decision_id": decision_id, "verdict": decision.verdict.value, "severity": decision.severity}
+        about: dict[str, Any] = {"decision_id": decision_id, "verdict": decision.verdict.value, **queue_place(decision)}
         self._connection.execute(
             upsert(review_cases)
             .values(tenant=job.tenant, product_id=job.product_id, image_id=job.image_id, job_id=self._job_id, **about)
             # Judged anew, the same look at the photo is the same case again; a person's word on it stays.
             .on_conflict_do_update(
                 index_elements=["job_id"],
-                set_={**about, "state": "open"},
+                # As text: with a parameter a prepared statement would no longer fit the partial index.
+                index_where=text("kind = 'flagged'"),
+                # Whoever is reading it reads something that no longer holds.
+                set_={
+                    **about,
+                    "due_at": func.least(review_cases.c.due_at, about["due_at"]),
+                    "due_slot": func.least(review_cases.c.due_slot, about["due_slot"]),
+                    "state": "open",
+                    "holder": None,
+                    "lease_token": None,
+                    "lease_until": None,
+                },
                 where=review_cases.c.state.in_(_UNDECIDED),
             )
         )
@@ -191,7 +216,9 @@ class SqlProductRedecision(_Product):
 
     def held_by_person(self) -> bool:
         query = select(review_cases.c.id).where(
-            review_cases.c.job_id == self._job_id, review_cases.c.state.not_in(_UNDECIDED)
+            review_cases.c.job_id == self._job_id,
+            review_cases.c.state.not_in(_UNDECIDED),
+            review_cases.c.kind != Kind.GOLDEN.value,
         )
         return self._connection.execute(query).first() is not None
 

@@ -15,13 +15,15 @@ from domain.jobs import JobState
 from domain.moderation import Finding
 from domain.observations import Observation
 from domain.photos import StoredPhoto
+from domain.review import SHOWN_KINDS, State
 from worker.storage.cursors import page_size, read_cursor, write_cursor
 from worker.storage.database import Database
 from worker.storage.dead_letters import REJECTED_PREFIX
 from worker.storage.ids import plain, printable, uuid_of
 from worker.storage.tables import decisions, jobs, observations, products, review_cases
 
-CASE_STATES = ("open", "superseded")
+CASE_STATES = tuple(state.value for state in State)
+_SHOWN_KINDS = [kind.value for kind in SHOWN_KINDS]
 
 
 class Page(TypedDict):
@@ -117,22 +119,34 @@ class Reads:
             "shadow_findings": [finding for finding in row["data"]["findings"] if finding["shadow"]],
         }
 
-    def list_cases(self, tenant: str | None, state: str = "open", cursor: str | None = None, limit: int = 50) -> Page:
+    def list_cases(
+        self,
+        tenant: str | None,
+        state: str = "open",
+        cursor: str | None = None,
+        limit: int = 50,
+        policy_code: str | None = None,
+        severity: int | None = None,
+    ) -> Page:
         """Review cases with their decisions: gravest first, then oldest. Raises InputRejected as `find_jobs`."""
+        filters = [] if policy_code is None else [review_cases.c.policy_code == plain("policy code", policy_code)]
+        filters += [] if severity is None else [review_cases.c.severity == severity]
         key = (review_cases.c.severity, review_cases.c.created_at, review_cases.c.id)
         query = (
             select(review_cases, decisions.c.data)
             .join(decisions, decisions.c.id == review_cases.c.decision_id)
-            .where(review_cases.c.state == _known_state(state, CASE_STATES))
+            .where(
+                review_cases.c.state == _known_state(state, CASE_STATES),
+                review_cases.c.kind.in_(_SHOWN_KINDS),
+                *filters,
+            )
             .order_by(key[0].desc(), key[1], key[2])
             .limit(page_size(limit) + 1)
         )
         query = _of_tenant(query, review_cases.c.tenant, tenant)
         if cursor:
-            severity, *rest = read_cursor(cursor, int, datetime, UUID)
-            query = query.where(
-                (key[0] < severity) | ((key[0] == severity) & (tuple_(*key[1:]) > _key(rest, *key[1:])))
-            )
+            last, *rest = read_cursor(cursor, int, datetime, UUID)
+            query = query.where((key[0] < last) | ((key[0] == last) & (tuple_(*key[1:]) > _key(rest, *key[1:]))))
         rows = self._all(query)
         shown, more = rows[:limit], len(rows) > limit
         return Page(
@@ -250,6 +264,9 @@ def _case_json(row: RowMapping) -> dict[str, Any]:
         "decision_id": row["decision_id"],
         "verdict": row["verdict"],
         "severity": row["severity"],
+        "kind": row["kind"],
+        "policy_code": row["policy_code"],
+        "due_at": row["due_at"].isoformat(),
         "channels": row["data"]["channels"],
         "findings": [finding for finding in row["data"]["findings"] if not finding["shadow"]],
         "created_at": row["created_at"].isoformat(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sqlalchemy import (
+    REAL,
     BigInteger,
     Boolean,
     CheckConstraint,
@@ -280,20 +281,128 @@ review_cases = Table(
     Column("tenant", Text, nullable=False),
     Column("product_id", Text, nullable=False),
     Column("image_id", Text, nullable=False),
-    Column("job_id", UUID(as_uuid=False), ForeignKey("jobs.id"), nullable=False, unique=True),
+    Column("job_id", UUID(as_uuid=False), ForeignKey("jobs.id"), nullable=False),
     Column("decision_id", UUID(as_uuid=False), ForeignKey("decisions.id"), nullable=False),
     Column("verdict", Text, nullable=False),
     Column("severity", SmallInteger, nullable=False),
     Column("state", Text, nullable=False, server_default=text("'open'")),
     _created(),
-    CheckConstraint("state IN ('open','superseded')", name="state"),
+    Column("kind", Text, nullable=False, server_default=text("'flagged'")),
+    # The case that this one is a second look at, or the golden item that it repeats.
+    Column("about", UUID(as_uuid=False)),
+    Column("policy_code", Text, nullable=False, server_default=text("''")),
+    Column("due_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("due_slot", BigInteger, nullable=False, server_default=text("0")),
+    Column("label_value", REAL, nullable=False, server_default=text("0")),
+    Column("needs_lead", Boolean, nullable=False, server_default=text("false")),
+    # People who must not decide it, and people who would rather not.
+    Column("excluded", ARRAY(Text), nullable=False, server_default=text("'{}'")),
+    Column("skipped", ARRAY(Text), nullable=False, server_default=text("'{}'")),
+    Column("holder", Text),
+    Column("lease_token", UUID(as_uuid=False)),
+    Column("lease_until", DateTime(timezone=True)),
+    Column("hold_until", DateTime(timezone=True)),
+    Column("reason", Text),  # of the seller who appeals, or of the reviewer who holds it
+    Column("stratum", JSONB),  # of an audit: rule and adapter
+    CheckConstraint("state IN ('open','escalated','held','upheld','overturned','superseded')", name="state"),
+    CheckConstraint("kind IN ('flagged','appeal','blind','lead','golden','audit')", name="kind"),
+    Index("ix_review_cases_photo", "tenant", "product_id", "image_id"),
 )
 Index(
     "ix_review_cases_queue",
     review_cases.c.tenant,
     review_cases.c.severity.desc(),
-    review_cases.c.created_at,
-    postgresql_where=review_cases.c.state == "open",
+    review_cases.c.due_slot,
+    review_cases.c.label_value.desc(),
+    review_cases.c.id,
+    postgresql_where=review_cases.c.state.in_(["open", "escalated", "held"]),
+)
+# One case for each look at a photo; second looks at the case are others.
+Index("uq_review_cases_flagged", review_cases.c.job_id, unique=True, postgresql_where=review_cases.c.kind == "flagged")
+Index("ix_review_cases_job", review_cases.c.job_id)
+Index(
+    "uq_review_cases_appeal",
+    review_cases.c.about,
+    unique=True,
+    postgresql_where=(review_cases.c.kind == "appeal") & review_cases.c.state.in_(["open", "escalated", "held"]),
+)
+
+# Every word of a person on a case, in order. What was undone or reopened stays, marked.
+review_resolutions = Table(
+    "review_resolutions",
+    metadata,
+    _id(),
+    Column("seq", BigInteger, Identity(always=True), nullable=False, unique=True),
+    Column("case_id", UUID(as_uuid=False), ForeignKey("review_cases.id"), nullable=False, index=True),
+    Column("tenant", Text, nullable=False),
+    # Copied, not referred to: history says who it was whatever becomes of the account.
+    Column("person_id", Text, nullable=False),
+    Column("person_name", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("policy_code", Text),
+    Column("note", Text, nullable=False),
+    Column("state_before", Text, nullable=False),
+    Column("decision_before", UUID(as_uuid=False), nullable=False),
+    Column("decision_after", UUID(as_uuid=False)),  # NULL = no record was changed
+    Column("event_id", UUID(as_uuid=False)),
+    Column("bulk_id", UUID(as_uuid=False)),
+    Column("idempotency_key", Text),
+    Column("body_digest", Text, nullable=False),
+    _created(),
+    Column("undo_until", DateTime(timezone=True), nullable=False),
+    Column("undone_at", DateTime(timezone=True)),
+    Column("reopened_by", Text),
+    UniqueConstraint("person_id", "idempotency_key"),
+    CheckConstraint("action IN ('uphold','overturn','escalate','hold')", name="action"),
+    Index("ix_review_resolutions_newest", "tenant", "created_at"),
+)
+
+# What people teach: their verdicts and corrections with lineage. A correction that `binds` stands in the record.
+training_samples = Table(
+    "training_samples",
+    metadata,
+    _id(),
+    Column("seq", BigInteger, Identity(always=True), nullable=False, unique=True),
+    Column("tenant", Text, nullable=False),
+    Column("product_id", Text, nullable=False),
+    Column("sha256", Text, nullable=False),
+    Column("job_id", UUID(as_uuid=False), ForeignKey("jobs.id"), nullable=False),  # names the observation too
+    Column("decision_id", UUID(as_uuid=False), ForeignKey("decisions.id"), nullable=False),
+    Column("resolution_id", UUID(as_uuid=False), ForeignKey("review_resolutions.id"), nullable=False, index=True),
+    Column("field", Text, nullable=False),
+    Column("name", Text, nullable=False, server_default=text("''")),
+    Column("before", JSONB),
+    Column("after", JSONB),
+    Column("engine", JSONB, nullable=False),
+    Column("person_id", Text, nullable=False),
+    Column("of_photo", Boolean, nullable=False),
+    Column("binds", Boolean, nullable=False),
+    _created(),
+    Column("withdrawn_at", DateTime(timezone=True)),
+    Index("ix_training_samples_photo", "tenant", "sha256"),
+    Index("ix_training_samples_product", "tenant", "product_id"),
+)
+
+review_drafts = Table(
+    "review_drafts",
+    metadata,
+    Column("case_id", UUID(as_uuid=False), ForeignKey("review_cases.id"), primary_key=True),
+    Column("person_id", Text, primary_key=True),
+    Column("body", JSONB, nullable=False),
+    Column("updated_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+)
+
+golden_items = Table(
+    "golden_items",
+    metadata,
+    _id(),
+    Column("tenant", Text, nullable=False, index=True),
+    Column("case_id", UUID(as_uuid=False), ForeignKey("review_cases.id"), nullable=False, unique=True),
+    Column("answer", Text, nullable=False),
+    Column("added_by", Text, nullable=False),
+    _created(),
+    Column("retired_at", DateTime(timezone=True)),
+    CheckConstraint("answer IN ('uphold','overturn')", name="answer"),
 )
 
 outbox = Table(

@@ -9,7 +9,18 @@ from functools import partial
 from fastapi import FastAPI
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from worker.web import admin, catalogue, documentation, health, jobs, persons, policies, problems
+from worker.web import (
+    admin,
+    catalogue,
+    documentation,
+    health,
+    jobs,
+    persons,
+    policies,
+    problems,
+    review,
+    review_quality,
+)
 from worker.web.pages.install import install as install_pages
 from worker.web.shell import Shell
 from worker.web.tools import WebTools
@@ -36,7 +47,7 @@ def create_app(tools: WebTools) -> FastAPI:
     app.state.tools = tools
     app.state.readiness = readiness
     app.state.metrics = metrics
-    for module in (jobs, policies, catalogue, admin, health, documentation):
+    for module in (jobs, policies, catalogue, review_quality, review, admin, health, documentation):
         app.include_router(module.router)
     if tools.pages is not None:
         app.include_router(persons.router)

@@ -48,6 +48,8 @@ def reviews(
     state: Annotated[str, Query(max_length=20)] = "open",
     cursor: Annotated[str | None, Query(max_length=400)] = None,
     limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 50,
+    policy_code: Annotated[str | None, Query(max_length=200)] = None,
+    severity: Annotated[int | None, Query(ge=0, le=6)] = None,
 ) -> JSONResponse:
     """What a person has to decide: gravest first, then oldest. Follow `next_cursor` to the end."""
-    return JSONResponse(tools.reads.list_cases(acting_for(caller, tenant), state, cursor, limit))
+    return JSONResponse(tools.reads.list_cases(acting_for(caller, tenant), state, cursor, limit, policy_code, severity))

@@ -21,6 +21,7 @@ from domain.errors import (
     TooManyTries,
     Unavailable,
 )
+from domain.review import CaseLost
 from worker.telemetry import log
 from worker.web.pages.install import error_page
 
@@ -79,6 +80,8 @@ def of_error(error: ShelfguardError) -> JSONResponse:
             return problem(422, error.code, error.message)
         case Conflict():
             return problem(409, "idempotency_conflict", str(error))
+        case CaseLost():
+            return problem(409, "case_lost", str(error))
         case NotFound():
             return problem(404, f"no_such_{error.kind.replace(' ', '_')}", str(error))
         case PolicyInvalid():

@@ -9,6 +9,7 @@ from domain.moderation import Finding
 from domain.observations import Observation
 from worker.acceptance import AcceptTools
 from worker.policy_desk import PolicyDesk
+from worker.review_desk import ReviewDesk
 from worker.storage.accounts import Accounts
 from worker.storage.reads import Reads, SeenPhoto
 from worker.web.pages.tools import PageTools
@@ -28,6 +29,7 @@ class WebTools:
     reads: Reads
     accounts: Accounts
     policies: PolicyDesk
+    reviews: ReviewDesk
     get_object: Callable[[str], bytes]
     draw: Callable[[bytes, Observation, Sequence[Finding]], bytes]
     keep_annotated: Callable[[SeenPhoto, bytes], None]

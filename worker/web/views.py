@@ -68,6 +68,9 @@ class ReviewCase(BaseModel):
     decision_id: str
     verdict: str
     severity: int
+    kind: str = Field(description="flagged, appeal or lead")
+    policy_code: str
+    due_at: datetime
     channels: dict[str, str]
     findings: list[dict[str, Any]]
     created_at: datetime

@@ -105,7 +105,9 @@ class FakeReads:
             raise InputRejected("bad_cursor", "cursor: it is not one of ours.")
         return {"items": [], "next_cursor": None}
 
-    def list_cases(self, tenant: str | None, state: str, cursor: str | None, limit: int) -> dict[str, Any]:
+    def list_cases(
+        self, tenant: str | None, state: str, cursor: str | None, limit: int, *filters: object
+    ) -> dict[str, Any]:
         self.asked.append((tenant, state, cursor, limit))
         return {"items": [], "next_cursor": None}
 
@@ -174,6 +176,7 @@ class World:
             reads=self.reads,  # type: ignore[arg-type]
             accounts=self.accounts,  # type: ignore[arg-type]
             policies=self.desk,
+            reviews=SimpleNamespace(),  # type: ignore[arg-type]  # SQL alone: tests/integration/test_reviews.py
             get_object={"acme/blobs/copy": some_jpeg()}.__getitem__,
             draw=draw,
             keep_annotated=lambda found, picture: self.kept.append(picture),
