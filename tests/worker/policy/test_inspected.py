@@ -206,6 +206,15 @@ def test_where_nothing_says_where_the_product_is_all_text_is_outside() -> None:
     assert signals(look(("SALE", strip(300))), background=busy)["text_share_outside"] == pytest.approx(0.02)
 
 
+def test_a_single_letter_seen_in_a_round_thing_is_no_text() -> None:
+    busy = dataclasses.replace(INSPECTION.background, plain=0.2)
+    seen = look(("0", strip(300)), ("OO", strip(500)), ("-50 %", strip(700)))
+    found = signals(seen, background=busy)
+    assert [line["text"] for line in found["placed_text"]] == ["-50 %"]
+    assert found["text_share_outside"] == found["text_share"] == pytest.approx(0.02)
+    assert [line["text"] for line in found["text"]] == ["0", "OO", "-50 %"], "rules may still ask for every line"
+
+
 # -- Marks and placeholders --------------------------------------------------------------------------------------------
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from domain.observations import Quad, TextLine
 from worker.policy.signals.registry import SHARE, Field, Item, Kind, signal
 from worker.policy.signals.subject import MOST_ITEMS, Subject
-from worker.policy.signals.writing import READER, quad_area
+from worker.policy.signals.writing import READER, is_print, quad_area
 from worker.policy.words.normalise import squeeze
 
 REPEATS = 3  # lines that say the same
@@ -99,6 +99,8 @@ def _sign(line: TextLine, words: str, often: frozenset[str], subject: Subject) -
         return "words"
     if words in often:
         return "repeated"
+    if not is_print(line.text):
+        return ""
     width, height = _size(line.quad)
     long = max(width, height) >= LONG * math.hypot(subject.seen.width, subject.seen.height)
     return "slanted" if long and SLANT[0] <= _slant(line.quad) % 90 <= SLANT[1] else ""

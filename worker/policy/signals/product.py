@@ -14,7 +14,7 @@ from domain.observations import MasksAnswer, TextLine
 from worker.policy.geometry import box_region, polygon_region, share_inside, union_share
 from worker.policy.signals.registry import SHARE, Field, Item, Kind, signal
 from worker.policy.signals.subject import MOST_ITEMS, Subject
-from worker.policy.signals.writing import quad_area
+from worker.policy.signals.writing import is_print, quad_area
 
 SURE = 0.3  # score of a box that may be the product
 SMALLEST = 0.01  # of the picture; smaller boxes are things lying about
@@ -71,7 +71,7 @@ def product(subject: Subject) -> dict[str, Any] | None:
 
 @signal(PLACED, many=True, cost=350)
 def placed_text(subject: Subject) -> list[dict[str, Any]]:
-    """Lines of text with how much of each lies on the product: a label does, an added banner does not."""
+    """Lines of more than one letter with how much of each lies on the product: a label does, an added banner not."""
     return _placed(subject.seen.lines, subject)
 
 
@@ -88,7 +88,8 @@ def _outside(placed: list[dict[str, Any]]) -> float:
     return round(min(1.0, sum((line["share"] * (1 - line["inside"]) for line in placed), 0.0)), 6)
 
 
-def _placed(lines: Sequence[TextLine], subject: Subject) -> list[dict[str, Any]]:
+def _placed(read: Sequence[TextLine], subject: Subject) -> list[dict[str, Any]]:
+    lines = [line for line in read if is_print(line.text)]
     if not lines:
         return []
     source, regions = _where(subject)

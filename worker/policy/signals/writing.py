@@ -12,6 +12,7 @@ from worker.policy.signals.subject import MOST_CHARACTERS, MOST_ITEMS, Subject
 from worker.policy.words.contacts import find_contacts
 from worker.policy.words.normalise import squeeze
 
+DIFFERENT = 2  # letters or digits of which print has at least so many
 Place = tuple[str, list[float]]  # a text and its corners; none where they are unknown
 
 _QUAD = Field("quad", Kind.NUMBERS, "px", "corners x, y clockwise from the text's top left; empty where unknown")
@@ -64,13 +65,18 @@ def text(subject: Subject) -> list[dict[str, Any]]:
 def text_share(subject: Subject) -> float:
     """Share of the picture's area under all lines of text (overlaps counted twice, at most 1).
 
-    Of two readers, what the one says that saw more.
+    Lines of one letter do not count. Of two readers, what the one says that saw more.
     """
     return max(_share_of(lines, subject) for lines in (subject.seen.lines, subject.seen.second_lines))
 
 
 def _share_of(lines: Sequence[TextLine], subject: Subject) -> float:
-    return round(min(1.0, sum((_share(line, subject) for line in lines), 0.0)), 6)
+    return round(min(1.0, sum((_share(line, subject) for line in lines if is_print(line.text)), 0.0)), 6)
+
+
+def is_print(read: str) -> bool:
+    """Whether what was read can be counted as text: readers see an 0, an O or an A in round and pointed things."""
+    return len({char for char in read.casefold() if char.isalnum()}) >= DIFFERENT
 
 
 @signal(TERM, many=True, cost=60)
