@@ -1,6 +1,6 @@
 """A fresh model in Florence-2's own layout: small tokenizer, processor, random weights.
 
-Run as: python -m worker.training.fresh DIR [--resolution 192]
+Run as: python -m worker.training.fresh DIR [--resolution 256]
 
 Everything is written in the standard files, so that `AutoProcessor` and `Florence2ForConditionalGeneration` load it
 like any other Florence-2 checkpoint, offline and without remote code.
@@ -32,7 +32,7 @@ from worker.vision import convert_processor
 # grid of the one before: at 32 pixels a token would have to hold eight letters of a line, at 16 it holds two or three.
 PATCH_STRIDES = (8, 2, 1)
 STRIDE = math.prod(PATCH_STRIDES)
-RESOLUTION = 192
+RESOLUTION = 256
 BPE_SIZE = 1400
 PAD, EOS, DECODER_START = 1, 2, 2
 TOKEN_IDS = {"bos_token_id": 0, "pad_token_id": PAD, "eos_token_id": EOS, "decoder_start_token_id": DECODER_START}

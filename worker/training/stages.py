@@ -21,7 +21,7 @@ EARLY_TASKS = (
 )
 ALL_TASKS = (
     ("<CAPTION>", 1.0),
-    ("<OD>", 1.0),
+    ("<OD>", 1.5),
     ("<OCR>", 1.3),
     ("<OCR_WITH_REGION>", 0.5),
     ("<DETAILED_CAPTION>", 0.3),
@@ -92,8 +92,8 @@ LETTERED = Setting(
 )
 # Whole pictures with as much text as adverts have, small and turned too.
 PRINTED = replace(LETTERED, capitals=(0.055, 0.2), lines=(1, 1, 2, 3, 4), turned=0.3, plates=0.5)
-# A third of a picture, full of print: letters as large as they are measured, a line or two.
-STRIP = replace(LETTERED, aspect=3.0, capitals=(0.17, 0.42), lines=(1, 1, 1, 2), turned=0.0, plates=0.5)
+# A quarter of a picture, full of print: letters as large as they are measured, a line or two.
+STRIP = replace(LETTERED, aspect=4.0, capitals=(0.2, 0.5), lines=(1, 1, 1, 2), turned=0.0, plates=0.5)
 STAGES = {
     "easy": Stage(Feed(10, 64, ((EASY, 1.0),)), 128, 2e-3, 1.2e-3, pooled=1.0, least=0.2, letters=0.0),
     "dense": Stage(Feed(12, 96, ((SCENES, 1.0),)), 96, 1.2e-3, 1e-3, pooled=0.3, least=0.3, letters=0.0),
@@ -123,12 +123,12 @@ STAGES = {
     ),
     # Only reading: what else is known comes back in the next stage.
     "strips": Stage(
-        Feed(25, 192, ((STRIP, 1.0),), (("<OCR>", 1.0), ("<OCR_WITH_REGION>", 0.3), ("<REGION_TO_OCR>", 0.3)), 1, 64),
+        Feed(26, 256, ((STRIP, 1.0),), (("<OCR>", 1.0), ("<OCR_WITH_REGION>", 0.3), ("<REGION_TO_OCR>", 0.3)), 1, 64),
         96,
         4e-4,
         1.2e-3,
         least=0.2,
         letters=1.0,
     ),
-    "read": Stage(Feed(23, 192, ((FULL, 0.6), (PRINTED, 0.4)), ALL_TASKS, 3), 48, 3e-4, 7e-4, least=0.04, letters=1.0),
+    "read": Stage(Feed(28, 256, ((FULL, 0.6), (PRINTED, 0.4)), ALL_TASKS, 3), 48, 3e-4, 7e-4, least=0.04, letters=1.0),
 }

@@ -13,7 +13,7 @@ import numpy as np
 
 from worker.training.synth.outlines import polygons
 from worker.training.synth.scenes import Item, Rendered
-from worker.training.synth.targets import WITHOUT_INPUT, caption, each, noun, places
+from worker.training.synth.targets import WITHOUT_INPUT, as_said, caption, each, noun, places
 from worker.training.synth.vocabulary import MASS, MATERIAL_OF, PLURALS, TINTS, classes, with_article
 
 Pair = tuple[str, str]
@@ -75,7 +75,7 @@ def open_vocabulary(rendered: Rendered, rng: random.Random) -> Pair:
 
 
 def grounding(rendered: Rendered, rng: random.Random) -> Pair:
-    answer = "".join(f"{noun(item)}{places(box)}" for item, box in each(rendered))
+    answer = "".join(f"{noun(item)}{places(box)}" for item, box in as_said(rendered))
     return f"<CAPTION_TO_PHRASE_GROUNDING>{caption(rendered)}", answer
 
 

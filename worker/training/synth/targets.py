@@ -87,9 +87,18 @@ def proposals(rendered: Rendered) -> str:
     return "".join(places(box) for _, box in each(rendered))
 
 
-def each(rendered: Rendered) -> list[tuple[Item, list[float]]]:
-    """Objects with their boxes, the main one first."""
+def as_said(rendered: Rendered) -> list[tuple[Item, list[float]]]:
+    """Objects with their boxes in the order of the captions: the largest first."""
     return [(item, [float(v) for v in box]) for item, box in zip(rendered.scene.items, rendered.boxes, strict=True)]
+
+
+def each(rendered: Rendered) -> list[tuple[Item, list[float]]]:
+    """Objects with their boxes from left to right.
+
+    Of two things of about one size neither is plainly the larger: asked for that one first, the model named one and
+    boxed the other. Which one lies further left can be seen.
+    """
+    return sorted(as_said(rendered), key=lambda one: one[1][0] + one[1][2])
 
 
 def read(rendered: Rendered) -> str:
