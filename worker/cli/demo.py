@@ -211,7 +211,9 @@ def _show(summary: Mapping[str, Any], folder: Path, console: Console) -> None:
     colours = {"approve": "green", "review": "yellow", "reject": "red"}
     for record in summary["records"][:_TABLE_ROWS]:
         verdict = record["verdict"] or record["state"]
-        causes = sorted({finding["rule"] for finding in record["findings"]})
+        # Warnings and shadow rules change no verdict; summary.json has them.
+        telling = [one for one in record["findings"] if one["action"] != Verdict.APPROVE.value and not one["shadow"]]
+        causes = sorted({finding["rule"] for finding in telling})
         if record["rejection"]:
             causes.append(f"{record['rejection']['code']}: {record['rejection']['message']}")
         colour = colours.get(verdict, "magenta")

@@ -98,6 +98,20 @@ def test_a_finding_is_explained_by_its_rules_text_and_what_it_read() -> None:
     assert (bare["text"], bare["read"]) == (None, {})
 
 
+def test_a_finding_says_who_asks_for_it_and_how_sure_that_is() -> None:
+    source = "{url: 'https://shop.example/rules', read: 2026-11-21, sure: reported}"
+    engine = an_engine(a_rule(source=source, limits="{most: 9}", when="size(objects) < limit.most"), a_rule("plain"))
+    plain, sourced = explain(stored(engine), engine)
+    assert sourced["text"]["limits"] == {"most": "9"}
+    assert sourced["text"]["source"] == {
+        "url": "https://shop.example/rules",
+        "read": "2026-11-21",
+        "sure": "reported",
+        "note": None,
+    }
+    assert plain["text"]["source"] is None
+
+
 def test_a_rule_that_failed_says_so() -> None:
     engine = an_engine(a_rule("fragile", "objects.filter(o, 10 / (size(objects) - 2) >= -10)"))
     seen = an_observation(objects=(("a", 0.9), ("b", 0.9)))
