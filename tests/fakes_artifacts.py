@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from domain.errors import Forbidden, NotFound, Unavailable
 from worker.storage import keys
 
@@ -52,6 +54,14 @@ class MemoryArtifacts:
 
     def presign(self, key: str, seconds: int) -> str:
         return f"memory://{self.bucket}/{key}?seconds={seconds}"
+
+    def put_audit_head(self, number: int, data: bytes) -> None:
+        self._once(keys.audit_head(number), data)
+
+    def audit_heads(self) -> Iterator[bytes]:
+        self._answer()
+        for name in sorted(name for name in self.objects if name.startswith(keys.AUDIT_HEADS)):
+            yield self.objects[name]
 
     def upload_prefix(self, tenant: str) -> str:
         return keys.upload_prefix(tenant)

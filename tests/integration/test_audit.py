@@ -150,7 +150,8 @@ def test_heads_in_a_real_object_store(log: AuditLog, database: Database, endpoin
         )
     )
     kept = AuditLog(database, store)
+    before = len(list(store.audit_heads()))
     assert (kept.seal(), kept.seal()) == (6, 6)
-    assert len(list(store.audit_heads())) == 1
+    assert len(list(store.audit_heads())) == before + 1
     tamper(database, "DELETE FROM audit_log WHERE number = 6")
     assert found(kept) == [(6, "truncated")]

@@ -112,8 +112,12 @@ def wrong_title(source: str, seed: int, place: int) -> Made:
     subject = any_subject(source, seed, place)
     rng = random.Random(f"{seed} title {source} {place}")
     said = " ".join((subject.labels.get("phrase") or subject.labels.get("category") or "").split()[-1:])
-    title = rng.choice([one for one in _OTHER_GOODS if said and said not in one])
-    drawn = Drawn(subject.picture, frozenset({Family.CONTRADICTION}), "other goods")
+    title = rng.choice([one for one in _OTHER_GOODS if not said or said not in one])
+    contradicts = frozenset({Family.CONTRADICTION})
+    # A photo that is not labelled may show just what the title says.
+    drawn = Drawn(subject.picture, contradicts if said else frozenset(), "other goods")
+    if not said:
+        drawn = dataclasses.replace(drawn, unsure=drawn.unsure | contradicts)
     return Made("wrong title", subject.name, source, _settled(drawn, subject.on_white), title)
 
 
