@@ -98,6 +98,8 @@ def environment(endpoints: Endpoints, filled: Database, monkeypatch: pytest.Monk
         monkeypatch.setenv(name, value)
     wiring.forget()
     yield values
+    if wiring.database.cache_info().currsize:
+        wiring.database().close()
     wiring.forget()
 
 
@@ -289,7 +291,12 @@ def test_ctrl_c_ends_everything_and_writes_nothing(
 ) -> None:
     command = [sys.executable, "-m", "worker.cli.main", "policy", *backtest, "--report", str(tmp_path / "report")]
     process = subprocess.Popen(
-        command, env=os.environ | environment, stderr=subprocess.PIPE, text=True, start_new_session=True
+        command,
+        env=os.environ | environment,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=heeding_ctrl_c,
     )
     try:
         wait_until_replaying(filled, process)
@@ -301,6 +308,11 @@ def test_ctrl_c_ends_everything_and_writes_nothing(
     assert "Nothing was written" in errors
     assert not (tmp_path / "report").exists()
     assert ended(process.pid), "processes of it go on"
+
+
+def heeding_ctrl_c() -> None:
+    """What a shell starts in the background ignores Ctrl-C, and so does all that it starts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def ended(group: int) -> bool:
