@@ -77,8 +77,19 @@ def fetch(styles: Iterable[str] = tuple(PACKAGES)) -> None:
         if packed.returncode != 0 or not archives:
             raise AssetsMissing(f"npm pack for {style} failed: {packed.stderr.strip()[-300:]}")
         with tarfile.open(archives[-1]) as archive:
-            archive.extractall(target, filter="data")
+            _unpack(archive, target)
         archives[-1].unlink()
+
+
+def _unpack(archive: tarfile.TarFile, target: Path) -> None:
+    """Plain files only, and none outside `target`; `extractall(filter=)` is missing before Python 3.11.4."""
+    for member in archive:
+        path = (target / member.name).resolve()
+        packed = archive.extractfile(member) if member.isreg() else None
+        if packed is None or not path.is_relative_to(target.resolve()):
+            continue
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(packed.read())
 
 
 def main() -> None:
