@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Any
 
 from domain.errors import InputRejected
+from domain.unicode import has_lone_surrogate
 
 Fields = Mapping[str, Any]
 MACHINE = "machine"
@@ -138,12 +139,8 @@ def _check_numbers(found: object, place: str, numbers: int) -> None:
 
 
 def _check_text(value: object) -> None:
-    if not isinstance(value, str) or len(value) > MOST_TEXT or "\0" in value or not _encodes(value):
+    if not isinstance(value, str) or len(value) > MOST_TEXT or "\0" in value or has_lone_surrogate(value):
         raise _bad(f"value: send text of {MOST_TEXT} characters at most, without NUL.")
-
-
-def _encodes(text: str) -> bool:
-    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _bad(message: str) -> InputRejected:

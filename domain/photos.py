@@ -73,6 +73,20 @@ class StoredPhoto:
     pixels: PixelSignals
     inspection: Inspection | None = None  # None: taken in before there were inspections
 
+    @classmethod
+    def of(cls, photo: DecodedPhoto, original_key: str, model_copy_key: str) -> StoredPhoto:
+        return cls(
+            sha256=photo.sha256,
+            original_key=original_key,
+            model_copy_key=model_copy_key,
+            format=photo.format,
+            width=photo.width,
+            height=photo.height,
+            dhash=photo.dhash,
+            pixels=photo.pixels,
+            inspection=photo.inspection,
+        )
+
     def as_json(self) -> dict[str, Any]:
         return {
             "sha256": self.sha256,

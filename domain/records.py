@@ -7,6 +7,7 @@ are taken in the order of their image ids.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -95,6 +96,10 @@ class ProductRecord:
             "fields": dict(self.fields),
             "photos": [photo.as_json() for photo in self.photos],
         }
+
+    def as_bytes(self) -> bytes:
+        """The JSON as it is stored: the same record is the same bytes."""
+        return json.dumps(self.as_json(), sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode()
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> ProductRecord:

@@ -17,6 +17,7 @@ from typing import Any
 from domain.corrections import Correction
 from domain.errors import Forbidden, InputRejected, ShelfguardError
 from domain.moderation import Decision, Verdict
+from domain.unicode import has_lone_surrogate
 
 UNDO_SECONDS = 10.0  # what was decided is told no sooner
 LEASE_SECONDS = 120.0  # a tab that is open renews every third of it
@@ -97,7 +98,7 @@ class Resolution:
     def check(self, now: datetime) -> None:
         """Raises InputRejected."""
         texts = (self.note, self.policy_code or "")
-        if any(len(text) > MOST_NOTE or "\0" in text or (not text.isascii() and _lone(text)) for text in texts):
+        if any(len(text) > MOST_NOTE or "\0" in text or has_lone_surrogate(text) for text in texts):
             raise InputRejected("bad_note", f"note: send {MOST_NOTE} characters at most, without NUL.")
         if self.action is not Action.HOLD:
             if self.until is not None:
@@ -187,7 +188,3 @@ def drawn(key: str, share: float) -> bool:
     """Whether a key is among a share in 0..1 of all keys: the same answer for the same key, unpredictable to people."""
     number = int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big")
     return number < share * 2**64
-
-
-def _lone(text: str) -> bool:
-    return any("\ud800" <= character <= "\udfff" for character in text)

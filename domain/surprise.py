@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from domain.quality import wilson
+
 LEAST_JUDGED = 100  # photos lately; fewer prove nothing
 LEAST_HISTORY = 500  # photos before
 _Z = 3.29  # of the history's own uncertainty: 99.9 %
@@ -18,19 +20,12 @@ def surprise(matched: int, judged: int, matched_before: int, judged_before: int)
     """
     if judged < LEAST_JUDGED or judged_before < LEAST_HISTORY:
         return 1.0
-    low, high = _wilson(matched_before, judged_before)
+    low, high = wilson(matched_before, judged_before, _Z)
     rate = matched / judged
     if low <= rate <= high:
         return 1.0
     tail = _upper_tail(matched, judged, high) if rate > high else _upper_tail(judged - matched, judged, 1 - low)
     return min(1.0, 2 * tail)
-
-
-def _wilson(count: int, total: int) -> tuple[float, float]:
-    share, squared = count / total, _Z * _Z
-    centre = (share + squared / (2 * total)) / (1 + squared / total)
-    half = _Z / (1 + squared / total) * math.sqrt(share * (1 - share) / total + squared / (4 * total * total))
-    return max(0.0, centre - half), min(1.0, centre + half)
 
 
 def _upper_tail(count: int, total: int, rate: float) -> float:

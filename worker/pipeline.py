@@ -160,7 +160,7 @@ def _write(row: LeasedJob, decision: Decision, tools: PublishTools) -> None:
         photos, said = [*product.photos, entry], product.corrections
         record = fold(row.job.tenant, row.job.product_id, product.revision + 1, photos, said)
         # PUT before commit, under the product's lock: SQL never names an object that is not there.
-        key = tools.artifacts.put_record(record.tenant, record.product_id, record.revision, _bytes(record.as_json()))
+        key = tools.artifacts.put_record(record.tenant, record.product_id, record.revision, record.as_bytes())
         product.save(record, key, decision_id, decision)
 
 
@@ -260,16 +260,10 @@ def _reason(error: Exception) -> str:
 
 
 def _keep(photo: DecodedPhoto, tenant: str, artifacts: Artifacts) -> StoredPhoto:
-    return StoredPhoto(
-        sha256=photo.sha256,
+    return StoredPhoto.of(
+        photo,
         original_key=artifacts.put_blob(tenant, photo.original, f"image/{photo.format.lower()}"),
         model_copy_key=artifacts.put_blob(tenant, photo.model_copy, "image/jpeg"),
-        format=photo.format,
-        width=photo.width,
-        height=photo.height,
-        dhash=photo.dhash,
-        pixels=photo.pixels,
-        inspection=photo.inspection,
     )
 
 

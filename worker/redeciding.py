@@ -6,7 +6,6 @@ the meantime is left to whoever did that.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from uuid import uuid4
@@ -50,8 +49,7 @@ def redecide(decided: DecidedPhoto, tools: RedecideTools) -> Outcome:
         job = decided.job
         photos, said = [*product.photos, anew], product.corrections
         record = fold(job.tenant, job.product_id, product.revision + 1, photos, said)
-        body = json.dumps(record.as_json(), sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode()
         # PUT before commit, under the product's lock: SQL never names an object that is not there.
-        key = tools.artifacts.put_record(record.tenant, record.product_id, record.revision, body)
+        key = tools.artifacts.put_record(record.tenant, record.product_id, record.revision, record.as_bytes())
         product.save(record, key, decision_id, decision)
     return Outcome.CHANGED

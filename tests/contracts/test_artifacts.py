@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from domain.errors import NotFound, Unavailable
 from tests.fakes_artifacts import MemoryArtifacts
+from tests.real import a_store
 from worker.storage import keys
 from worker.storage.artifacts import Artifacts, S3Config
 
@@ -26,14 +27,7 @@ def store(request: pytest.FixtureRequest) -> Store:
     if request.param == "memory":
         return MemoryArtifacts()
     at = request.getfixturevalue("endpoints")
-    return Artifacts(
-        S3Config(
-            bucket=at.s3_bucket,
-            endpoint_url=at.s3_endpoint_url,
-            access_key=at.s3_access_key,
-            secret_key=at.s3_secret_key,
-        )
-    )
+    return a_store(at)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import select
 
 from domain.errors import Conflict, LeaseLost, NotFound
 from domain.jobs import ImageJob, JobState, Priority
@@ -19,10 +19,11 @@ from domain.ports import Accepted, LeasedJob, Ledger
 from domain.records import PhotoEntry, fold
 from tests.factories import a_decision, a_job, a_stored_photo, an_observation
 from tests.fakes import MemoryLedger
+from tests.real import emptied
 from worker.storage.database import Database
 from worker.storage.ledger import LedgerLimits, SqlLedger
 from worker.storage.sweeping import Sweeping
-from worker.storage.tables import jobs, metadata, outbox, products, review_cases, tenants
+from worker.storage.tables import jobs, outbox, products, review_cases, tenants
 
 LEASE_SECONDS = 0.5
 
@@ -85,9 +86,7 @@ def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
         yield MemoryBench()
         return
     database = Database(request.getfixturevalue("database_url"))
-    with database.transaction() as connection:
-        names = ", ".join(table.name for table in metadata.sorted_tables)
-        connection.execute(text(f"TRUNCATE {names} RESTART IDENTITY CASCADE"))
+    with emptied(database).transaction() as connection:
         connection.execute(tenants.insert().values(id="acme", name="Acme"))
     yield SqlBench(database)
     database.close()
@@ -330,9 +329,7 @@ def test_a_failure_inside_publishing_leaves_no_trace(bench: Bench) -> None:
 @pytest.mark.integration
 def test_a_flagged_photo_opens_one_case_and_a_newer_photo_closes_it(database_url: str) -> None:
     database = Database(database_url)
-    with database.transaction() as connection:
-        names = ", ".join(table.name for table in metadata.sorted_tables)
-        connection.execute(text(f"TRUNCATE {names} RESTART IDENTITY CASCADE"))
+    with emptied(database).transaction() as connection:
         connection.execute(tenants.insert().values(id="acme", name="Acme"))
     bench = SqlBench(database)
     for verdict in (Verdict.REVIEW, Verdict.REJECT, Verdict.APPROVE):

@@ -6,15 +6,15 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from sqlalchemy import text
 
 from domain.errors import Forbidden, InputRejected, NotFound
 from domain.policies import Bundle, Draft, Person, Scope
 from domain.ports import Policies
 from tests.fakes_policies import MemoryPolicies
+from tests.real import emptied
 from worker.storage.database import Database
 from worker.storage.policies import SqlPolicies
-from worker.storage.tables import metadata, tenants
+from worker.storage.tables import tenants
 
 ADA, BEA = Person("1", "Ada"), Person("2", "Bea")
 WHY = "Everybody else is asleep."
@@ -35,9 +35,7 @@ def policies(request: pytest.FixtureRequest) -> Iterator[Policies]:
         yield made
         return
     database = Database(request.getfixturevalue("database_url"))
-    with database.transaction() as connection:
-        names = ", ".join(table.name for table in metadata.sorted_tables)
-        connection.execute(text(f"TRUNCATE {names} RESTART IDENTITY CASCADE"))
+    with emptied(database).transaction() as connection:
         connection.execute(tenants.insert().values(id="acme", name="Acme"))
     made = SqlPolicies(database)
     keep_all(made)

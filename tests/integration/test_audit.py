@@ -12,8 +12,8 @@ from sqlalchemy.exc import DBAPIError
 from domain.audit import Actor
 from domain.policies import Bundle, Draft, Person
 from tests.integration.people_site import MemoryHeads
+from tests.real import a_store
 from worker.local import Endpoints
-from worker.storage.artifacts import Artifacts, S3Config
 from worker.storage.audit import AuditLog, record
 from worker.storage.database import Database
 from worker.storage.policies import SqlPolicies
@@ -141,14 +141,7 @@ def test_a_publication_is_an_entry_of_the_person_who_put_it_live(log: AuditLog, 
 
 
 def test_heads_in_a_real_object_store(log: AuditLog, database: Database, endpoints: Endpoints) -> None:
-    store = Artifacts(
-        S3Config(
-            bucket=endpoints.s3_bucket,
-            endpoint_url=endpoints.s3_endpoint_url,
-            access_key=endpoints.s3_access_key,
-            secret_key=endpoints.s3_secret_key,
-        )
-    )
+    store = a_store(endpoints)
     kept = AuditLog(database, store)
     before = len(list(store.audit_heads()))
     assert (kept.seal(), kept.seal()) == (6, 6)

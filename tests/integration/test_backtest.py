@@ -19,6 +19,7 @@ from sqlalchemy import text
 from typer.testing import CliRunner, Result
 
 from tests.factories import some_jpeg
+from tests.real import a_store
 from tests.worker.backtest.builders import AT, a_policy, a_rule, labelled
 from worker.backtest.replay import replay
 from worker.backtest.work import Backtest, Current, PolicyText
@@ -27,7 +28,7 @@ from worker.cli.main import app
 from worker.local import Endpoints
 from worker.policy.engine import PolicyEngine
 from worker.policy.loading import load_policy
-from worker.storage.artifacts import Artifacts, S3Config
+from worker.storage.artifacts import Artifacts
 from worker.storage.database import Database
 from worker.storage.history import History, Selection, Wanted
 
@@ -50,14 +51,7 @@ def policies(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture(scope="module")
 def store(endpoints: Endpoints) -> Artifacts:
-    return Artifacts(
-        S3Config(
-            bucket=endpoints.s3_bucket,
-            endpoint_url=endpoints.s3_endpoint_url,
-            access_key=endpoints.s3_access_key,
-            secret_key=endpoints.s3_secret_key,
-        )
-    )
+    return a_store(endpoints)
 
 
 @pytest.fixture(scope="module")

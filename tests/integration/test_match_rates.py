@@ -13,9 +13,10 @@ from domain.moderation import Decision, Finding, Verdict
 from tests.factories import a_job
 from tests.integration.policy_site import SHIPPED, Site, a_site
 from tests.integration.storage import accepted
+from tests.real import emptied
 from worker.storage.database import Database
 from worker.storage.match_rates import MatchRates
-from worker.storage.tables import decisions, metadata
+from worker.storage.tables import decisions
 
 pytestmark = pytest.mark.integration
 
@@ -25,10 +26,7 @@ RULE = SHIPPED.policy.rules[0]
 
 @pytest.fixture
 def site(database: Database, tmp_path: Path) -> Iterator[Site]:
-    with database.transaction() as connection:
-        names = ", ".join(table.name for table in metadata.sorted_tables)
-        connection.execute(text(f"TRUNCATE {names} RESTART IDENTITY CASCADE"))
-    with a_site(database, tmp_path) as made:
+    with a_site(emptied(database), tmp_path) as made:
         made.clock.at = NOW
         yield made
 

@@ -10,17 +10,16 @@ import httpx2
 import pytest
 from cryptography.fernet import Fernet
 from fastapi.testclient import TestClient
-from sqlalchemy import text
 
 from domain.audit import SYSTEM
 from tests.integration.people_site import PASSWORD, QUICK, MemoryHeads, a_person
+from tests.real import emptied
 from tests.worker.web.conftest import World
 from worker.storage.accounts import Accounts
 from worker.storage.audit import AuditLog
 from worker.storage.database import Database
 from worker.storage.people import People
 from worker.storage.sessions import SessionLimits, Sessions
-from worker.storage.tables import metadata
 from worker.web import create_app
 from worker.web.pages.tools import PageTools
 
@@ -34,9 +33,7 @@ def empty(database: Database) -> Iterator[None]:
     for tenant in ("acme", "other"):
         accounts.ensure_tenant(tenant)
     yield
-    with database.transaction() as connection:
-        names = ", ".join(table.name for table in metadata.sorted_tables)
-        connection.execute(text(f"TRUNCATE {names} RESTART IDENTITY CASCADE"))
+    emptied(database)
 
 
 @pytest.fixture

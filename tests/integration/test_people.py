@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from domain.audit import SYSTEM
 from domain.errors import InputRejected, NotFound, TooManyTries
 from tests.integration.people_site import PASSWORD, QUICK, a_person
+from tests.real import emptied
 from worker import wiring
 from worker.cli.main import app
 from worker.storage.accounts import Accounts
@@ -22,7 +23,7 @@ from worker.storage.database import Database
 from worker.storage.passwords import Passwords
 from worker.storage.people import People
 from worker.storage.sessions import SessionLimits, Sessions
-from worker.storage.tables import login_tries, metadata, person_invitations, person_sessions, persons
+from worker.storage.tables import login_tries, person_invitations, person_sessions, persons
 
 pytestmark = pytest.mark.integration
 WHERE = "198.51.100.7"
@@ -31,9 +32,7 @@ WHERE = "198.51.100.7"
 @pytest.fixture(autouse=True)
 def empty(database: Database) -> Iterator[None]:
     yield
-    with database.transaction() as connection:
-        names = ", ".join(table.name for table in metadata.sorted_tables)
-        connection.execute(text(f"TRUNCATE {names} RESTART IDENTITY CASCADE"))
+    emptied(database)
 
 
 @pytest.fixture

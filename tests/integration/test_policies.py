@@ -15,10 +15,11 @@ from sqlalchemy.exc import DBAPIError
 from domain.banks import NOTHING_RECALLED
 from domain.policies import Bundle
 from tests.integration.policy_site import SHIPPED, WHY, Site, a_policy, a_site
+from tests.real import emptied
 from tests.worker.policy.conftest import a_rule
 from worker.storage.caps import SqlDailyCaps
 from worker.storage.database import Database
-from worker.storage.tables import decisions, metadata
+from worker.storage.tables import decisions
 from worker.taxonomy.files import shipped
 
 pytestmark = pytest.mark.integration
@@ -26,10 +27,7 @@ pytestmark = pytest.mark.integration
 
 @pytest.fixture
 def site(database: Database, tmp_path: Path) -> Iterator[Site]:
-    with database.transaction() as connection:
-        names = ", ".join(table.name for table in metadata.sorted_tables)
-        connection.execute(text(f"TRUNCATE {names} RESTART IDENTITY CASCADE"))
-    with a_site(database, tmp_path) as made:
+    with a_site(emptied(database), tmp_path) as made:
         yield made
 
 

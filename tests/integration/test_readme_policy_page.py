@@ -18,10 +18,10 @@ import pytest
 
 from tests.factories import some_jpeg
 from tests.integration.policy_site import Site, a_site
+from tests.real import a_store
 from worker.local import Endpoints
 from worker.policy.engine import PolicyEngine
 from worker.policy.scenes import Scene, SceneLine
-from worker.storage.artifacts import Artifacts, S3Config
 from worker.storage.database import Database
 
 pytestmark = pytest.mark.integration
@@ -87,14 +87,7 @@ class Reader:
 
 @pytest.fixture
 def reader(database: Database, endpoints: Endpoints, tmp_path: Path) -> Iterator[Reader]:
-    store = Artifacts(
-        S3Config(
-            bucket=endpoints.s3_bucket,
-            endpoint_url=endpoints.s3_endpoint_url,
-            access_key=endpoints.s3_access_key,
-            secret_key=endpoints.s3_secret_key,
-        )
-    )
+    store = a_store(endpoints)
     (tmp_path / "worker").symlink_to(REPOSITORY / "worker")
     shell = tmp_path / "bin" / "shelfguard"
     shell.parent.mkdir()

@@ -19,10 +19,11 @@ from tests.factories import a_job
 from tests.integration.policy_site import WHY, Site, a_policy, a_site
 from tests.integration.storage import accepted
 from tests.integration.whole import until
+from tests.real import emptied
 from tests.worker.policy.conftest import a_rule
 from worker.storage.database import Database
 from worker.storage.reads import Reads
-from worker.storage.tables import decisions, metadata, outbox, record_revisions, review_cases
+from worker.storage.tables import decisions, outbox, record_revisions, review_cases
 
 pytestmark = pytest.mark.integration
 
@@ -31,10 +32,7 @@ ONLY_SHOES = 'objects.filter(o, o.label != "sneaker")'
 
 @pytest.fixture
 def site(database: Database, tmp_path: Path) -> Iterator[Site]:
-    with database.transaction() as connection:
-        names = ", ".join(table.name for table in metadata.sorted_tables)
-        connection.execute(text(f"TRUNCATE {names} RESTART IDENTITY CASCADE"))
-    with a_site(database, tmp_path) as made:
+    with a_site(emptied(database), tmp_path) as made:
         yield made
 
 

@@ -17,9 +17,10 @@ from tests.factories import a_decision
 from tests.fakes_artifacts import MemoryArtifacts
 from tests.integration.storage import a_ledger, a_review_desk, published
 from tests.integration.test_deliveries import Receiver, World
+from tests.real import emptied
 from worker.storage.database import Database
 from worker.storage.review_queue import Wanted
-from worker.storage.tables import deliveries, metadata, outbox, review_cases, review_resolutions
+from worker.storage.tables import deliveries, outbox, review_cases, review_resolutions
 
 pytestmark = pytest.mark.integration
 
@@ -31,9 +32,7 @@ FLAGGED = a_decision(Verdict.REVIEW)
 @pytest.fixture
 def clean(database: Database) -> Iterator[Database]:
     yield database
-    with database.transaction() as connection:
-        names = ", ".join(table.name for table in metadata.sorted_tables)
-        connection.execute(text(f"TRUNCATE {names} RESTART IDENTITY CASCADE"))
+    emptied(database)
 
 
 class Race:

@@ -17,6 +17,7 @@ from domain.review import Action, CaseLost, Resolution, Reviewer
 from tests.integration.policy_site import Site, a_site
 from tests.integration.storage import a_review_desk
 from tests.integration.test_redeciding import ONLY_SHOES, keep_up
+from tests.real import emptied
 from tests.worker.policy.conftest import a_rule
 from worker.review_desk import ReviewDesk
 from worker.storage.database import Database
@@ -24,7 +25,6 @@ from worker.storage.deliveries import Deliveries
 from worker.storage.review_queue import Wanted
 from worker.storage.tables import (
     deliveries,
-    metadata,
     outbox,
     record_revisions,
     review_cases,
@@ -42,10 +42,7 @@ UPHOLD, OVERTURN = Resolution(Action.UPHOLD, "IMG-1", "As seen."), Resolution(Ac
 
 @pytest.fixture
 def site(database: Database, tmp_path: Path) -> Iterator[Site]:
-    with database.transaction() as connection:
-        names = ", ".join(table.name for table in metadata.sorted_tables)
-        connection.execute(text(f"TRUNCATE {names} RESTART IDENTITY CASCADE"))
-    with a_site(database, tmp_path) as made:
+    with a_site(emptied(database), tmp_path) as made:
         yield made
 
 

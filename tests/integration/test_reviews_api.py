@@ -8,21 +8,17 @@ from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import text
 
 from tests.integration.policy_site import Site, a_site
+from tests.real import emptied
 from worker.storage.database import Database
-from worker.storage.tables import metadata
 
 pytestmark = pytest.mark.integration
 
 
 @pytest.fixture
 def site(database: Database, tmp_path: Path) -> Iterator[Site]:
-    with database.transaction() as connection:
-        names = ", ".join(table.name for table in metadata.sorted_tables)
-        connection.execute(text(f"TRUNCATE {names} RESTART IDENTITY CASCADE"))
-    with a_site(database, tmp_path) as made:
+    with a_site(emptied(database), tmp_path) as made:
         for name, tenant in (("Rob", "acme"), ("Rae", "acme"), ("Olga", "other")):
             made.tokens[name] = made.accounts.add_token("reviewer", tenant, name).secret
         yield made

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import text
 
 from domain.jobs import JobState
 from domain.opinions import Spending
@@ -16,6 +15,7 @@ from tests.factories import a_job, a_stored_photo, an_observation, some_jpeg
 from tests.integration.policy_site import Site, a_site
 from tests.integration.storage import accepted
 from tests.opinion_server import ChatServer, an_answer, refusing, serving
+from tests.real import emptied
 from tests.worker.policy.conftest import a_rule
 from worker.net.client import GuardedHttp
 from worker.opinion.asking import Bounds, Opinions, Prices
@@ -27,7 +27,6 @@ from worker.stages import Pace, run_publish
 from worker.storage.database import Database
 from worker.storage.opinions import SqlOpinions
 from worker.storage.reads import Reads
-from worker.storage.tables import metadata
 
 pytestmark = pytest.mark.integration
 
@@ -38,10 +37,7 @@ PACE = Pace(heartbeat_seconds=5, limit_seconds=100, batch_size=8)
 
 @pytest.fixture
 def site(database: Database, tmp_path: Path) -> Iterator[Site]:
-    with database.transaction() as connection:
-        names = ", ".join(table.name for table in metadata.sorted_tables)
-        connection.execute(text(f"TRUNCATE {names} RESTART IDENTITY CASCADE"))
-    with a_site(database, tmp_path) as made:
+    with a_site(emptied(database), tmp_path) as made:
         made.publish_alone(ASKING)
         yield made
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from domain import quality
 from tests.moderation_report.families import LOOKED
 from tests.moderation_report.measuring import PIXELS, Outcome, Row
 from tests.overlays.drawn import Family
-
-Z = 1.959964  # 95 %
 
 
 @dataclass(frozen=True)
@@ -40,14 +38,8 @@ class Counts:
 
 
 def wilson(hits: int, of: int) -> tuple[float, float] | None:
-    """The 95 % score interval of a share (Wilson 1927); None of nothing."""
-    if not of:
-        return None
-    share = hits / of
-    middle = share + Z * Z / (2 * of)
-    spread = Z * math.sqrt(share * (1 - share) / of + Z * Z / (4 * of * of))
-    scale = 1 + Z * Z / of
-    return max(0.0, (middle - spread) / scale), min(1.0, (middle + spread) / scale)
+    """The 95 % score interval of a share; None of nothing."""
+    return quality.wilson(hits, of) if of else None
 
 
 def counted(rows: Iterable[Row]) -> dict[Group, Counts]:

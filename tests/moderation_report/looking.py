@@ -169,17 +169,7 @@ def decode(data: bytes) -> DecodedPhoto:
 
 
 def stored(photo: DecodedPhoto) -> StoredPhoto:
-    return StoredPhoto(
-        sha256=photo.sha256,
-        original_key="report",
-        model_copy_key="report",
-        format=photo.format,
-        width=photo.width,
-        height=photo.height,
-        dhash=photo.dhash,
-        pixels=photo.pixels,
-        inspection=photo.inspection,
-    )
+    return StoredPhoto.of(photo, "report", "report")
 
 
 def unseen(photo: DecodedPhoto) -> Observation:

@@ -8,8 +8,8 @@ from typing import Any
 
 from worker.backtest.document import Frame, backtest_frame, document
 from worker.backtest.figures import Tally
-from worker.backtest.gallery import Shown, explain_shadow, gather
-from worker.backtest.replay import STATEMENT_LIMIT_MS, Progress, replay
+from worker.backtest.gallery import Explain, Shown, explain_shadow, gather
+from worker.backtest.replay import STATEMENT_LIMIT_MS, Progress, Work, replay
 from worker.backtest.reviews import ReviewCost
 from worker.backtest.work import Backtest, Shadow
 from worker.storage.database import Database
@@ -29,15 +29,9 @@ def backtest(
 ) -> Result:
     """Replay a candidate. Raises PolicyInvalid, InputRejected for an unknown rule, Unavailable."""
     frame, judge = backtest_frame(work, selection, cost), work.judge()
-    database = Database(url, pool_size=2, statement_timeout_ms=STATEMENT_LIMIT_MS)
-    try:
-        history = History(database)
-        with history.open(selection) as scan:
-            tally = replay(url, scan, work, processes, progress)
-            with history.reading(scan) as reader:
-                samples = gather(reader, _ids(tally), lambda past, seen: judge.of(past.tenant).explain(past, seen))
-    finally:
-        database.close()
+    tally, samples = _replayed(
+        url, work, selection, processes, progress, lambda past, seen: judge.of(past.tenant).explain(past, seen)
+    )
     return _result(document(tally, frame, judge.of), samples)
 
 
@@ -46,16 +40,24 @@ def shadow(
 ) -> Result:
     """Report on shadow rules. Raises Unavailable."""
     frame = Frame("shadow", selection, cost, rules=work.rules, resolutions=work.resolutions is not None)
+    explain = explain_shadow(work.rules, work.channels)
+    tally, samples = _replayed(url, work, selection, processes, progress, explain)
+    return _result(document(tally, frame), samples)
+
+
+def _replayed(
+    url: str, work: Work, selection: Selection, processes: int, progress: Progress, explain: Explain
+) -> tuple[Tally, dict[str, Shown]]:
+    """What the replay counted, and its samples in full, from one snapshot."""
     database = Database(url, pool_size=2, statement_timeout_ms=STATEMENT_LIMIT_MS)
     try:
         history = History(database)
         with history.open(selection) as scan:
             tally = replay(url, scan, work, processes, progress)
             with history.reading(scan) as reader:
-                samples = gather(reader, _ids(tally), explain_shadow(work.rules, work.channels))
+                return tally, gather(reader, _ids(tally), explain)
     finally:
         database.close()
-    return _result(document(tally, frame), samples)
 
 
 def _ids(tally: Tally) -> Iterable[str]:

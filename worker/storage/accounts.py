@@ -246,7 +246,7 @@ class Accounts:
                         tenant=tenant,
                         name=check_name(name),
                         role=chosen.value,
-                        digest=_digest(secret),
+                        digest=digest(secret),
                         expires_at=expires_at,
                     )
                     .returning(*_TOKEN_COLUMNS)
@@ -304,7 +304,7 @@ class Accounts:
             .outerjoin(tenants, tenants.c.id == tokens.c.tenant)
             .outerjoin(persons, persons.c.id == func.coalesce(tokens.c.person_id, tokens.c.made_by))
             .where(
-                tokens.c.digest == _digest(secret),
+                tokens.c.digest == digest(secret),
                 tokens.c.revoked_at.is_(None),
                 or_(tokens.c.expires_at.is_(None), tokens.c.expires_at > func.now()),
                 tenants.c.disabled_at.is_(None),
@@ -407,7 +407,8 @@ def _token(row: RowMapping) -> Token:
     return Token(**{**row, "role": Role(row["role"])})
 
 
-def _digest(secret: str) -> bytes:
+def digest(secret: str) -> bytes:
+    """What is kept of a secret: of a token, an invitation, a session. Random secrets need no slow hash."""
     return hashlib.sha256(secret.encode(errors="replace")).digest()
 
 

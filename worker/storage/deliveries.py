@@ -13,6 +13,7 @@ from sqlalchemy import Connection, RowMapping, Subquery, and_, exists, func, or_
 from domain.events import EventKind, LeasedDelivery
 from worker.storage.accounts import disable_endpoint
 from worker.storage.database import Database
+from worker.storage.moments import seconds_ahead
 from worker.storage.tables import deliveries, outbox, webhook_endpoints
 
 _PER_ENDPOINT = 2  # of one leased set
@@ -35,7 +36,7 @@ class Deliveries:
             ).all()
             if not picked:
                 return []
-            deadline = func.clock_timestamp() + func.make_interval(0, 0, 0, 0, 0, 0, self.lease_seconds)
+            deadline = seconds_ahead(self.lease_seconds)
             rows = connection.execute(
                 update(deliveries)
                 .where(
@@ -75,7 +76,7 @@ class Deliveries:
                     last_error="A newer record of the product replaced it.",
                     finished_at=func.now(),
                 )
-            next_at = func.clock_timestamp() + func.make_interval(0, 0, 0, 0, 0, 0, delay_seconds)
+            next_at = seconds_ahead(delay_seconds)
             return _settle(connection, taken, last_status=status, last_error=why, next_at=next_at)
 
     def failed(self, taken: LeasedDelivery, status: int | None, why: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from uuid import UUID
 
 from domain.errors import NotFound
+from domain.unicode import has_lone_surrogate
 
 
 def uuid_of(kind: str, text: str) -> str:
@@ -17,7 +18,7 @@ def uuid_of(kind: str, text: str) -> str:
 
 def plain(kind: str, text: str) -> str:
     """A caller's own id as PostgreSQL can compare it. Raises NotFound: a NUL or a lone surrogate is in none."""
-    if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
+    if "\0" in text or has_lone_surrogate(text):
         raise NotFound(kind, printable(text))
     return text
 

@@ -22,6 +22,7 @@ from worker.storage import outbox
 from worker.storage.database import Database
 from worker.storage.earlier import remember
 from worker.storage.jobs import job_from_row, job_to_json, leased_from_row
+from worker.storage.moments import seconds_ahead, seconds_long
 from worker.storage.publishing import SqlProductUpdate
 from worker.storage.tables import jobs, observations, products, tenants
 
@@ -114,7 +115,7 @@ class SqlLedger:
             )
 
     def _deadline(self) -> ColumnElement[Any]:
-        return func.clock_timestamp() + func.make_interval(0, 0, 0, 0, 0, 0, self.limits.lease_seconds)
+        return seconds_ahead(self.limits.lease_seconds)
 
     # completing ------------------------------------------------------------------------------------------------
 
@@ -148,7 +149,7 @@ class SqlLedger:
                 lease,
                 deferrals=jobs.c.deferrals + 1,
                 last_error=why,
-                not_before=func.now() + func.make_interval(0, 0, 0, 0, 0, 0, delay * jitter),
+                not_before=func.now() + seconds_long(delay * jitter),
             )
 
     def fail(self, lease: Lease, why: str) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from sqlalchemy import Connection, func, insert, literal, select, update
 
 from domain.events import Event, EventKind
+from worker.storage.moments import seconds_ahead
 from worker.storage.tables import deliveries, outbox, webhook_endpoints
 
 
 def write(connection: Connection, event: Event, hold_seconds: float = 0.0) -> str:
     """Returns the event's id, which is its webhook-id in every transmission. `hold_seconds`: told no sooner."""
-    not_before = func.clock_timestamp() + func.make_interval(0, 0, 0, 0, 0, 0, hold_seconds)
     row = connection.execute(
         insert(outbox)
         .values(tenant=event.tenant, product_id=event.product_id, kind=event.kind.value, data=dict(event.data))
@@ -24,7 +24,7 @@ def write(connection: Connection, event: Event, hold_seconds: float = 0.0) -> st
             select(
                 literal(row.id).cast(outbox.c.id.type),
                 webhook_endpoints.c.id,
-                not_before if hold_seconds else func.now(),
+                seconds_ahead(hold_seconds) if hold_seconds else func.now(),
             ).where(webhook_endpoints.c.tenant == event.tenant, webhook_endpoints.c.disabled_at.is_(None)),
         )
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import secrets
 from collections.abc import Sequence
@@ -15,7 +14,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 
 from domain.audit import Actor
 from domain.errors import InputRejected, NotFound
-from worker.storage.accounts import Role, check_name, check_tenant
+from worker.storage.accounts import Role, check_name, check_tenant, digest
 from worker.storage.audit import record
 from worker.storage.database import Database
 from worker.storage.ids import printable, uuid_of
@@ -176,10 +175,6 @@ def account(row: RowMapping) -> PersonAccount:
 
 def end_sessions(connection: Connection, person_id: str) -> None:
     connection.execute(delete(person_sessions).where(person_sessions.c.person_id == person_id))
-
-
-def digest(secret: str) -> bytes:
-    return hashlib.sha256(secret.encode(errors="replace")).digest()
 
 
 def check_login(login: str) -> str:

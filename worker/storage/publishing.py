@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, and_, func, insert, or_, select, text, update
+from sqlalchemy import Connection, and_, func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from domain.corrections import Standing
@@ -20,9 +20,10 @@ from domain.ports import DecidedPhoto, LeasedJob
 from domain.records import PhotoEntry, ProductRecord
 from domain.review import WAITING, Kind
 from worker.storage import outbox
+from worker.storage.record_rows import keep_decision, keep_entry, keep_record
 from worker.storage.review_queue import queue_place
 from worker.storage.samples import standing
-from worker.storage.tables import decisions, jobs, photos, products, record_revisions, review_cases
+from worker.storage.tables import jobs, photos, products, review_cases
 
 # States of a review case in which no person has said anything yet; whatever else there may be is a person's word.
 _UNDECIDED = ("open", "superseded")
@@ -56,46 +57,12 @@ class _Product:
         )
 
     def _save(self, record: ProductRecord, record_key: str, decision_id: str, decision: Decision) -> None:
-        self._save_decision(decision_id, decision)
-        self._save_record(record, record_key)
+        job = self._job
+        about = {"tenant": job.tenant, "product_id": job.product_id, "image_id": job.image_id, "job_id": self._job_id}
+        keep_decision(self._connection, decision, id=decision_id, **about)
+        keep_entry(self._connection, record, next(photo for photo in record.photos if photo.job_id == self._job_id))
+        keep_record(self._connection, record, record_key, self._job_id)
         self._open_case(decision_id, decision)
-
-    def _save_decision(self, decision_id: str, decision: Decision) -> None:
-        self._connection.execute(
-            insert(decisions).values(
-                id=decision_id,
-                job_id=self._job_id,
-                tenant=self._job.tenant,
-                product_id=self._job.product_id,
-                image_id=self._job.image_id,
-                verdict=decision.verdict.value,
-                data=decision.as_json(),
-            )
-        )
-
-    def _save_record(self, record: ProductRecord, record_key: str) -> None:
-        entry = next(photo for photo in record.photos if photo.job_id == self._job_id)
-        current = {"version": entry.version, "job_id": self._job_id, "sha256": entry.sha256, "entry": entry.as_json()}
-        self._connection.execute(
-            upsert(photos)
-            .values(tenant=record.tenant, product_id=record.product_id, image_id=entry.image_id, **current)
-            .on_conflict_do_update(index_elements=["tenant", "product_id", "image_id"], set_=current)
-        )
-        self._connection.execute(
-            insert(record_revisions).values(
-                tenant=record.tenant,
-                product_id=record.product_id,
-                revision=record.revision,
-                job_id=self._job_id,
-                record=record.as_json(),
-                record_key=record_key,
-            )
-        )
-        self._connection.execute(
-            update(products)
-            .where(products.c.tenant == record.tenant, products.c.product_id == record.product_id)
-            .values(revision=record.revision, record=record.as_json(), record_key=record_key, updated_at=func.now())
-        )
 
     def _open_case(self, decision_id: str, decision: Decision) -> None:
         """A case for what a person should see. A case about an older look at the photo is moot now."""

@@ -19,6 +19,7 @@ from domain.policies import Scope
 from domain.ports import DecidedPhoto
 from worker.storage.database import Database
 from worker.storage.jobs import job_from_row
+from worker.storage.moments import seconds_long
 from worker.storage.publishing import SqlProductRedecision
 from worker.storage.tables import decisions, jobs, observations, photos, policy_redecisions
 
@@ -88,14 +89,13 @@ def queue_redecision(
     decided_before: datetime | None = None,
 ) -> int | None:
     """Ask for judging again; returns the request's id, or None where the same boundary was asked for before."""
-    grace = func.make_interval(0, 0, 0, 0, 0, 0, GRACE_SECONDS)
     asked = upsert(policy_redecisions).values(
         cause=cause,
         scope=scope.as_json(),
         asked_by=asked_by,
         boundary=boundary,
         decided_before=decided_before,
-        not_before=func.now() + grace,
+        not_before=func.now() + seconds_long(GRACE_SECONDS),
     )
     added = asked.on_conflict_do_nothing(index_elements=["boundary"]).returning(policy_redecisions.c.id)
     number: int | None = connection.execute(added).scalar_one_or_none()

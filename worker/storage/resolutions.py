@@ -6,7 +6,6 @@ held back until it can no longer be undone.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -14,7 +13,6 @@ from typing import Any
 from uuid import uuid4
 
 from sqlalchemy import Connection, RowMapping, func, insert, select, update
-from sqlalchemy.dialects.postgresql import insert as upsert
 
 from domain.errors import Conflict, Forbidden, InputRejected, NotFound
 from domain.events import Event, EventKind
@@ -38,7 +36,9 @@ from domain.review import (
 from worker.storage import outbox
 from worker.storage.database import Database
 from worker.storage.ids import printable, uuid_of
-from worker.storage.review_queue import copied, lock_held, seconds_ahead, visible_case
+from worker.storage.moments import seconds_ahead
+from worker.storage.record_rows import keep_decision, keep_entry, keep_record
+from worker.storage.review_queue import copied, lock_held, visible_case
 from worker.storage.review_views import forget_draft, resolution_json
 from worker.storage.samples import keep_samples, standing, withdraw
 from worker.storage.tables import (
@@ -325,46 +325,27 @@ class _Work:
         """A new revision: with a new decision on the photo, or with other corrections only."""
         if entry is not None and decision is not None:
             self._decision_id = str(uuid4())
-            self.connection.execute(
-                insert(decisions).values(
-                    id=self._decision_id,
-                    job_id=self.job_id,
-                    tenant=self.tenant,
-                    product_id=self.product_id,
-                    image_id=self.image_id,
-                    verdict=decision.verdict.value,
-                    data=decision.as_json(),
-                    created_at=func.clock_timestamp(),
-                )
+            keep_decision(
+                self.connection,
+                decision,
+                id=self._decision_id,
+                job_id=self.job_id,
+                tenant=self.tenant,
+                product_id=self.product_id,
+                image_id=self.image_id,
+                created_at=func.clock_timestamp(),
             )
             anew = replace(entry, decision_id=self._decision_id, channels=decision.channels)
             self.entries = [anew if one.job_id == self.job_id else one for one in self.entries]
         corrections = standing(self.connection, self.tenant, self.product_id, self.job_id)
         record = fold(self.tenant, self.product_id, self.revision + 1, self.entries, corrections)
-        body = json.dumps(record.as_json(), sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode()
         # PUT before commit, under the product's lock: SQL never names an object that is not there.
-        key = self._put(self.tenant, self.product_id, record.revision, body)
-        self._save(record, key)
+        key = self._put(self.tenant, self.product_id, record.revision, record.as_bytes())
+        for one in record.photos:
+            keep_entry(self.connection, record, one)
+        keep_record(self.connection, record, key, self.job_id)
         self.entries, self.revision = list(record.photos), record.revision
         return record
-
-    def _save(self, record: ProductRecord, key: str) -> None:
-        for entry in record.photos:
-            values = {"version": entry.version, "job_id": entry.job_id, "sha256": entry.sha256}
-            values_json: dict[str, Any] = values | {"entry": entry.as_json()}
-            self.connection.execute(
-                upsert(photos)
-                .values(tenant=self.tenant, product_id=self.product_id, image_id=entry.image_id, **values_json)
-                .on_conflict_do_update(index_elements=["tenant", "product_id", "image_id"], set_=values_json)
-            )
-        whole = {"record": record.as_json(), "record_key": key}
-        revision = {"tenant": self.tenant, "product_id": self.product_id, "revision": record.revision}
-        self.connection.execute(insert(record_revisions).values(**revision, job_id=self.job_id, **whole))
-        self.connection.execute(
-            update(products)
-            .where(products.c.tenant == self.tenant, products.c.product_id == self.product_id)
-            .values(revision=record.revision, updated_at=func.now(), **whole)
-        )
 
 
 def _replayed(connection: Connection, person: Reviewer, request: Request) -> RowMapping | None:

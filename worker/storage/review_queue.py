@@ -12,7 +12,6 @@ from sqlalchemy import (
     RowMapping,
     Text,
     TextClause,
-    and_,
     any_,
     cast,
     func,
@@ -28,6 +27,7 @@ from domain.moderation import Decision
 from domain.review import LEASE_SECONDS, SHOWN_KINDS, WAITING, CaseLost, Kind, Reviewer, due, routing, slot
 from worker.storage.database import Database
 from worker.storage.ids import plain, printable, uuid_of
+from worker.storage.moments import seconds_ahead
 from worker.storage.tables import golden_items, review_cases, review_resolutions
 
 cases = review_cases.c
@@ -59,10 +59,6 @@ def queue_place(decision: Decision, since: datetime | None = None) -> dict[str, 
     """The columns that a case is ordered by."""
     at = due(decision.severity, since or datetime.now(UTC))
     return {**routing(decision), "due_at": at, "due_slot": slot(at)}
-
-
-def seconds_ahead(seconds: float) -> Any:
-    return func.clock_timestamp() + func.make_interval(0, 0, 0, 0, 0, 0, seconds)
 
 
 class ReviewQueue:
@@ -209,7 +205,7 @@ def _claimable(person: Reviewer, *, again: bool = False) -> list[ColumnElement[b
     found: list[ColumnElement[bool] | TextClause] = [
         _IS_WAITING,
         or_(cases.state != "held", cases.hold_until <= func.now()),
-        or_(free, and_(cases.holder == person.id)) if again else free,
+        or_(free, cases.holder == person.id) if again else free,
         ~(me == any_(cases.excluded)),
         # Made for one person, seen by no other.
         or_(cases.kind != Kind.GOLDEN.value, cases.holder == person.id),

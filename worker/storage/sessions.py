@@ -10,10 +10,11 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 
 from domain.audit import Actor
 from domain.errors import TooManyTries
+from worker.storage.accounts import digest
 from worker.storage.audit import record
 from worker.storage.database import Database
 from worker.storage.passwords import Passwords
-from worker.storage.people import PersonAccount, account, digest, end_sessions
+from worker.storage.people import PersonAccount, account, end_sessions
 from worker.storage.tables import login_tries, person_sessions, persons
 
 _SEEN_EVERY = timedelta(minutes=1)  # a session's last use is written this often
